@@ -1,0 +1,11 @@
+//! What every backend promises, and the suite that holds it to that.
+//!
+//! Owns: [`Backend`], [`Capabilities`], [`BackendError`], [`Observer`].
+//! Refuses to know: how any backend works.
+
+mod contract;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
+pub use contract::{Backend, BackendError, Capabilities, Observer, Output, Silent};

@@ -1,0 +1,105 @@
+//! The plan in the form that the kernel takes, made before the clone.
+
+use std::ffi::CString;
+use std::os::fd::{OwnedFd, RawFd};
+
+use capsule_spec::Access;
+
+use crate::landlock::Rules;
+use crate::plan::{Identity, Plan, RootStep};
+use crate::seccomp;
+
+/// All that the steps need, without anything left to allocate.
+pub(crate) struct Prepared {
+    pub(crate) identity: Identity,
+    pub(crate) shares_network: bool,
+    pub(crate) has_door: bool,
+    /// Descriptors that stay open, sorted.
+    pub(crate) keep: Vec<RawFd>,
+    /// Options of the private tmpfs.
+    pub(crate) tmpfs: CString,
+    pub(crate) root: Vec<PreparedStep>,
+    pub(crate) mounts: Vec<PreparedMount>,
+    pub(crate) landlock: Rules,
+    pub(crate) max_pids: u64,
+    pub(crate) limits_pids: bool,
+    pub(crate) open_files: u64,
+    pub(crate) command_filter: Vec<libc::sock_filter>,
+    pub(crate) init_filter: Vec<libc::sock_filter>,
+    pub(crate) argv: Vec<CString>,
+    pub(crate) environment: Vec<CString>,
+    pub(crate) working_directory: CString,
+}
+
+/// A [`RootStep`] with strings for the kernel.
+pub(crate) enum PreparedStep {
+    Directory { path: CString, mode: u32 },
+    Link { path: CString, target: CString },
+    File { path: CString, contents: Vec<u8> },
+    System { source: CString, path: CString },
+}
+
+/// A mount of the caller.
+pub(crate) struct PreparedMount {
+    pub(crate) source: CString,
+    /// Relative to the new root.
+    pub(crate) destination: CString,
+    pub(crate) access: Access,
+    /// The source as a detached mount, when the supervisor may make one.
+    pub(crate) tree: Option<OwnedFd>,
+}
+
+/// `spec` refuses NUL bytes in all that reaches a plan.
+fn c_string(text: &str) -> CString {
+    CString::new(text).expect("the plan holds no NUL bytes")
+}
+
+impl Prepared {
+    pub(crate) fn new(plan: &Plan, mounts: Vec<PreparedMount>, limits_pids: bool) -> Self {
+        let writable = crate::plan::private_places();
+        let mounted = plan.mounts.iter().filter(|mount| mount.access == Access::ReadWrite);
+        let mounted: Vec<String> = mounted.map(|mount| mount.destination.to_string()).collect();
+        let writable: Vec<&str> =
+            writable.iter().map(String::as_str).chain(mounted.iter().map(String::as_str)).collect();
+        Self {
+            identity: plan.identity,
+            shares_network: plan.shares_network,
+            has_door: !plan.door.is_empty(),
+            keep: Vec::new(),
+            tmpfs: c_string(&format!(
+                "size={},nr_inodes={},mode=0755",
+                plan.limits.disk.bytes(),
+                plan.limits.disk_inodes
+            )),
+            root: plan.root.iter().map(prepare).collect(),
+            mounts,
+            landlock: Rules::new(plan.landlock, writable.into_iter()),
+            // PID 1 counts too.
+            max_pids: u64::from(plan.limits.max_pids) + 1,
+            limits_pids,
+            open_files: u64::from(plan.limits.open_files),
+            command_filter: seccomp::program(plan.seccomp),
+            init_filter: seccomp::program(capsule_spec::SeccompProfile::Default),
+            argv: plan.command.iter().map(|text| c_string(text)).collect(),
+            environment: plan.environment.iter().map(|text| c_string(text)).collect(),
+            working_directory: c_string(&plan.working_directory),
+        }
+    }
+}
+
+fn prepare(step: &RootStep) -> PreparedStep {
+    match step {
+        RootStep::Directory { path, mode } => {
+            PreparedStep::Directory { path: c_string(path), mode: *mode }
+        }
+        RootStep::Link { path, target } => {
+            PreparedStep::Link { path: c_string(path), target: c_string(target) }
+        }
+        RootStep::File { path, contents } => {
+            PreparedStep::File { path: c_string(path), contents: contents.clone() }
+        }
+        RootStep::System { source, path } => {
+            PreparedStep::System { source: c_string(source), path: c_string(path) }
+        }
+    }
+}

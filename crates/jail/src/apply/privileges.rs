@@ -1,0 +1,64 @@
+//! What this process may do for the rest of its life, and all its children with it.
+
+use std::io;
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::thread::{
+    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities, set_capabilities_secure_bits,
+    set_no_new_privs,
+};
+
+use super::Inside;
+
+pub(super) fn set_limits(inside: &mut Inside<'_>) -> io::Result<()> {
+    let prepared = inside.prepared;
+    let both = |value: u64| Rlimit { current: Some(value), maximum: Some(value) };
+    setrlimit(Resource::Core, both(0))?;
+    setrlimit(Resource::Nofile, both(prepared.open_files))?;
+    setrlimit(Resource::Memlock, both(64 << 10))?;
+    // POSIX message queues and pending signals are kernel memory outside the memory limit.
+    setrlimit(Resource::Msgqueue, both(0))?;
+    setrlimit(Resource::Sigpending, both(1024))?;
+    if prepared.limits_pids {
+        setrlimit(Resource::Nproc, both(prepared.max_pids))?;
+    }
+    Ok(())
+}
+
+pub(super) fn drop_capabilities(_: &mut Inside<'_>) -> io::Result<()> {
+    use rustix::io::Errno;
+    for capability in 0..64u32 {
+        let set = CapabilitySet::from_bits_retain(1 << capability);
+        match remove_capability_from_bounding_set(set) {
+            Ok(()) => {}
+            // The first number that this kernel does not know.
+            Err(Errno::INVAL) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    clear_ambient_capability_set()?;
+    // Nothing may turn a user id or an executable into capabilities again.
+    set_capabilities_secure_bits(
+        CapabilitiesSecureBits::NO_ROOT
+            | CapabilitiesSecureBits::NO_ROOT_LOCKED
+            | CapabilitiesSecureBits::NO_SETUID_FIXUP
+            | CapabilitiesSecureBits::NO_SETUID_FIXUP_LOCKED
+            | CapabilitiesSecureBits::KEEP_CAPS_LOCKED
+            | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE
+            | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE_LOCKED,
+    )?;
+    let none = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
+    // A guest has the same user as PID 1 and must not write to its memory.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
+pub(super) fn forbid_new(_: &mut Inside<'_>) -> io::Result<()> {
+    Ok(set_no_new_privs(true)?)
+}
+
+pub(super) fn enforce_landlock(inside: &mut Inside<'_>) -> io::Result<()> {
+    inside.prepared.landlock.enforce()
+}

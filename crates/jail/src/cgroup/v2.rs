@@ -1,0 +1,114 @@
+//! Version 2: one group, with the process born inside it (cgroups(7)).
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use capsule_spec::Limits;
+
+use super::{Controller, Counts, name_in, read_keyed, read_number};
+
+pub(crate) struct Group {
+    path: PathBuf,
+    directory: File,
+}
+
+impl Group {
+    pub(super) fn create(parent: &Path, limits: &Limits) -> io::Result<Self> {
+        give_controllers(parent)?;
+        let path = name_in(parent)?;
+        fs::create_dir(&path)?;
+        let group = Self { directory: File::open(&path)?, path };
+        match group.limit(limits) {
+            Ok(()) => Ok(group),
+            Err(error) => {
+                super::remove(&group.path);
+                Err(error)
+            }
+        }
+    }
+
+    fn limit(&self, limits: &Limits) -> io::Result<()> {
+        let write = |file: &str, value: String| match fs::write(self.path.join(file), value) {
+            // The controller is missing: the plan has said so, or has refused.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        };
+        write("memory.max", limits.memory.bytes().to_string())?;
+        // Swap would be memory over the limit.
+        write("memory.swap.max", "0".to_owned())?;
+        write("pids.max", (limits.max_pids + 1).to_string())?;
+        write("cpu.weight", weight(limits.cpu_shares).to_string())?;
+        if let Some(quota) = limits.cpus {
+            write("cpu.max", format!("{} 100000", u64::from(quota.thousandths()) * 100))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    pub(super) fn attach(&self, pid: i32) -> io::Result<()> {
+        fs::write(self.path.join("cgroup.procs"), pid.to_string())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        Counts {
+            // Since Linux 5.19; before, the largest process has to do.
+            peak_memory: read_number(&self.path.join("memory.peak")),
+            memory_kills: read_keyed(&self.path.join("memory.events"), "oom_kill").unwrap_or(0),
+            refused_forks: read_keyed(&self.path.join("pids.events"), "max").unwrap_or(0),
+        }
+    }
+}
+
+/// The conversion of the OCI runtimes: 2..262144 shares to 1..10000.
+fn weight(shares: u32) -> u64 {
+    1 + (u64::from(shares.max(2)) - 2) * 9999 / 262_142
+}
+
+/// Lets children of `parent` have the controllers, moving this process to a leaf if it must.
+fn give_controllers(parent: &Path) -> io::Result<()> {
+    let file = parent.join("cgroup.subtree_control");
+    let available = fs::read_to_string(parent.join("cgroup.controllers"))?;
+    let given = fs::read_to_string(&file)?;
+    let has = |text: &str, name: &str| text.split_whitespace().any(|word| word == name);
+    let missing: Vec<_> = Controller::ALL
+        .into_iter()
+        .map(Controller::name)
+        .filter(|name| has(&available, name) && !has(&given, name))
+        .map(|name| format!("+{name}"))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing = missing.join(" ");
+    match fs::write(&file, &missing) {
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+            let leaf = parent.join("capsule-supervisor");
+            match fs::create_dir(&leaf) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+            fs::write(leaf.join("cgroup.procs"), std::process::id().to_string())?;
+            fs::write(&file, &missing)
+        }
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::weight;
+
+    #[test]
+    fn weights_span_the_range() {
+        assert_eq!((weight(2), weight(1024), weight(262_144)), (1, 39, 10_000));
+    }
+}

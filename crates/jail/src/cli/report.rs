@@ -1,0 +1,198 @@
+//! What the caller sees: data on stdout, everything else on stderr.
+#![allow(clippy::print_stdout, reason = "this is the one place that speaks to the caller")]
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use capsule_backend::Observer;
+use capsule_spec::{
+    CommandResponse, ErrorCode, Event, ExecutionId, Failure, Outcome, Program, Task,
+};
+
+use super::Arguments;
+use crate::plan::Plan;
+
+/// How to speak.
+pub(super) struct Report {
+    json: bool,
+    pretty: bool,
+    verbose: bool,
+}
+
+impl Report {
+    pub(super) fn new(arguments: &Arguments) -> Self {
+        Self { json: arguments.json, pretty: arguments.pretty, verbose: arguments.verbose }
+    }
+
+    pub(super) fn refused(&self, id: ExecutionId, failure: Failure) {
+        if self.json {
+            self.print(&CommandResponse::refused(id, failure, SystemTime::now(), timestamp));
+        } else {
+            eprintln!("{failure}");
+        }
+    }
+
+    pub(super) fn internal(&self, story: &str) {
+        if self.verbose {
+            eprintln!("capsule: {story}");
+        }
+    }
+
+    pub(super) fn outcome(&self, task: &Task, outcome: &Outcome) {
+        if self.verbose {
+            for status in &outcome.weaker {
+                if let capsule_spec::WallState::Weaker(why) | capsule_spec::WallState::Absent(why) =
+                    &status.state
+                {
+                    eprintln!("capsule: wall {}: {why}", status.wall);
+                }
+            }
+            eprintln!("capsule: {} in {:?}", outcome.status.name(), outcome.metrics.wall);
+        }
+        if self.json {
+            self.print(&CommandResponse::of(outcome, timestamp));
+            return;
+        }
+        let Some(failure) = &outcome.error else { return };
+        match failure.code {
+            // The command has spoken for itself; only what it cannot know is added.
+            ErrorCode::NonZeroExit => hint_at_hidden_file(task),
+            // As any program in a pipeline that ends early.
+            ErrorCode::OutputClosed => {}
+            _ => eprintln!("{failure}"),
+        }
+    }
+
+    pub(super) fn plan(&self, plan: &Plan) -> ExitCode {
+        let text = if self.json && !self.pretty {
+            serde_json::to_string(plan)
+        } else {
+            serde_json::to_string_pretty(plan)
+        };
+        match text {
+            Ok(text) => {
+                let _ = writeln!(std::io::stdout(), "{text}");
+                ExitCode::SUCCESS
+            }
+            Err(_) => ExitCode::FAILURE,
+        }
+    }
+
+    pub(super) fn observer(&self) -> impl Observer + use<> {
+        Narrator { verbose: self.verbose }
+    }
+
+    fn print(&self, response: &CommandResponse) {
+        let text = if self.pretty {
+            serde_json::to_string_pretty(response)
+        } else {
+            serde_json::to_string(response)
+        };
+        if let Ok(text) = text {
+            // A reader that is gone wants no answer.
+            let _ = writeln!(std::io::stdout(), "{text}");
+        }
+    }
+}
+
+fn timestamp(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+/// Says what happens, for `--verbose`.
+struct Narrator {
+    verbose: bool,
+}
+
+impl Observer for Narrator {
+    fn observe(&mut self, event: Event) {
+        if !self.verbose {
+            return;
+        }
+        match event {
+            Event::Started { id } => eprintln!("capsule: execution {id}"),
+            Event::SignalForwarded { signal } => eprintln!("capsule: passed signal {signal} on"),
+            Event::LimitReached { code } => eprintln!("capsule: {}", code.summary()),
+            Event::Connection { host, allowed: true } => eprintln!("capsule: connected {host}"),
+            Event::Connection { host, allowed: false } => eprintln!("capsule: refused {host}"),
+            Event::Ended { .. } => {}
+        }
+    }
+}
+
+/// The most common surprise: a script of the current folder, which the jail cannot see.
+fn hint_at_hidden_file(task: &Task) {
+    let Program::Command(argv) = &task.program;
+    let seen = |name: &str| {
+        task.policy.files.iter().any(|m| {
+            std::path::Path::new(name).starts_with(m.destination.as_path())
+                || m.destination.as_path() == std::path::Path::new("/workspace")
+        })
+    };
+    let hidden = argv.iter().find(|argument| {
+        !argument.starts_with(['/', '-'])
+            && !argument.is_empty()
+            && std::path::Path::new(argument).is_file()
+            && !seen(argument)
+    });
+    if let Some(name) = hidden {
+        eprintln!(
+            "hint: {name} is in the current folder, which the jail does not see; \
+             add --bind \"$PWD:/workspace\""
+        );
+    }
+}
+
+/// Prints help, a version or an error of the command line, and exits.
+pub(super) fn usage_error(arguments: &[OsString], error: &clap::Error) -> ! {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        error.exit();
+    }
+    let failure = usage_failure(error);
+    // What was typed could not be read, so this looks at the words: a caller that
+    // asked for JSON gets JSON.
+    let asks = |name: &str| arguments.iter().take_while(|a| *a != "--").any(|a| a == name);
+    let report = Report { json: asks("--json"), pretty: asks("--pretty"), verbose: false };
+    report.refused(ExecutionId::random(), failure);
+    std::process::exit(super::USAGE.into())
+}
+
+fn usage_failure(error: &clap::Error) -> Failure {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => texts.first().cloned(),
+        _ => None,
+    };
+    let argument = context(ContextKind::InvalidArg).unwrap_or_default();
+    match error.kind() {
+        ErrorKind::UnknownArgument => {
+            let failure = Failure::new(ErrorCode::UnknownOption, format!("there is no option {argument}"))
+                .detail("option", &argument);
+            match context(ContextKind::SuggestedArg) {
+                Some(near) => failure.hint(format!(
+                    "did you mean {near}? options of the command go after \"--\""
+                )),
+                None => failure
+                    .hint("see --help; options of the command go after \"--\""),
+            }
+        }
+        ErrorKind::ArgumentConflict => Failure::new(
+            ErrorCode::ConflictingOptions,
+            format!("{argument} was given twice, or contradicts another option"),
+        ),
+        _ => {
+            let value = context(ContextKind::InvalidValue).unwrap_or_default();
+            let why = std::error::Error::source(error).map(|source| format!(": {source}"));
+            let message = if value.is_empty() {
+                format!("{argument} needs a value")
+            } else {
+                format!("{value:?} is not a value of {argument}{}", why.unwrap_or_default())
+            };
+            Failure::new(ErrorCode::InvalidValue, message).detail("option", &argument)
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What the plan needs to know of this host. Read once, nothing is tried.
+
+use std::fs;
+use std::path::Path;
+
+use crate::cgroup::Layout;
+use crate::sys;
+
+/// Facts of this host and of the caller.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// The caller's effective user.
+    pub uid: u32,
+    /// The caller's effective group.
+    pub gid: u32,
+    /// This process; makes the jail's host user unique among living jails.
+    pub pid: u32,
+    /// Whether the caller may map users other than itself.
+    pub may_map_any_user: bool,
+    /// The kernel's major and minor version.
+    pub kernel: (u32, u32),
+    /// The Landlock ABI version; 0 when there is none.
+    pub landlock: u32,
+    /// System directories that exist: the name, and the target if it is a link.
+    pub system: Vec<(&'static str, Option<String>)>,
+    /// Entries of `/etc` that a jail may see: the name, and the target if it is a link.
+    pub etc: Vec<(String, Option<String>)>,
+    /// Which control groups can be used.
+    pub cgroups: Layout,
+    /// The resolver configuration, for tasks that share the network.
+    pub resolv_conf: Option<Vec<u8>>,
+}
+
+/// System directories of the host, in the order in which they are mounted.
+const SYSTEM: [&str; 7] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+
+/// What programs need of `/etc`. Everything that could hold a secret stays out:
+/// shadow, ssh, sudoers, private keys, package manager credentials.
+const ETC: [&str; 8] = [
+    "alternatives",
+    "ld.so.cache",
+    "localtime",
+    "mime.types",
+    "protocols",
+    "services",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+];
+
+impl Host {
+    /// Reads the facts.
+    pub fn read() -> Self {
+        let uid = sys::effective_user();
+        let may_map_any_user = uid == 0 && maps_every_user();
+        Self {
+            uid,
+            gid: sys::effective_group(),
+            pid: std::process::id(),
+            may_map_any_user,
+            kernel: sys::kernel_version(),
+            landlock: sys::landlock_version(),
+            system: SYSTEM.iter().filter_map(|name| entry(Path::new("/"), name)).collect(),
+            etc: etc(),
+            cgroups: Layout::find(),
+            resolv_conf: fs::read("/etc/resolv.conf").ok(),
+        }
+    }
+}
+
+/// Root of a nested user namespace (rootless containers) maps only a part.
+fn maps_every_user() -> bool {
+    fs::read_to_string("/proc/self/uid_map")
+        .is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]))
+}
+
+fn entry<'a>(directory: &Path, name: &'a str) -> Option<(&'a str, Option<String>)> {
+    let path = directory.join(name);
+    let metadata = fs::symlink_metadata(&path).ok()?;
+    if !metadata.is_symlink() {
+        return Some((name, None));
+    }
+    let target = fs::read_link(path).ok()?.into_os_string().into_string().ok()?;
+    Some((name, Some(target)))
+}
+
+fn etc() -> Vec<(String, Option<String>)> {
+    let etc = Path::new("/etc");
+    let fixed = ETC.iter().filter_map(|name| entry(etc, name));
+    let mut entries: Vec<_> = fixed.map(|(name, target)| (name.to_owned(), target)).collect();
+    // Debian keeps Java's configuration outside /usr, one directory a version.
+    let java = fs::read_dir(etc).into_iter().flatten().flatten();
+    let java = java.filter_map(|entry| entry.file_name().into_string().ok());
+    entries.extend(java.filter(|name| name.starts_with("java-")).map(|name| (name, None)));
+    entries
+}

@@ -1,0 +1,26 @@
+//! The Linux jail: a command behind namespaces, Landlock, seccomp and limits.
+//!
+//! Owns: the plan (pure: task and host facts to an ordered list), its
+//! application (one table), the supervisor that watches a run, the door.
+//! Refuses to know: other backends, servers, storage.
+//!
+//! Reading order: [`plan`] says what will be built, `apply` builds it inside the
+//! cloned process, `supervisor` stands outside and watches.
+
+pub mod plan;
+
+mod apply;
+mod cgroup;
+pub mod cli;
+mod door;
+mod host;
+mod jail;
+mod landlock;
+mod probe;
+pub mod seccomp;
+mod supervisor;
+mod sys;
+mod walls;
+
+pub use host::Host;
+pub use jail::Jail;

@@ -1,0 +1,118 @@
+//! The plan: everything that a jail will be, decided before anything is done.
+//!
+//! Pure: a [`Task`] and a [`Host`] in, a [`Plan`] out. `--dry-run` prints it.
+
+mod environment;
+mod identity;
+mod root;
+
+use serde::Serialize;
+
+use capsule_spec::{
+    ErrorCode, ExecutionId, Failure, HostRule, Limits, Mount, Network, Program, SeccompProfile,
+    Stdin, Task, Wall, WallState, WallStatus,
+};
+
+use crate::host::Host;
+use crate::walls;
+
+pub use identity::Identity;
+pub use root::RootStep;
+
+/// Everything that a jail will be.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// Names this execution.
+    pub execution_id: ExecutionId,
+    /// The command and its arguments.
+    pub command: Vec<String>,
+    /// Where it starts.
+    pub working_directory: String,
+    /// Its whole environment, `NAME=value`.
+    pub environment: Vec<String>,
+    /// What it reads.
+    pub stdin: Stdin,
+    /// Who it is, inside and outside.
+    pub identity: Identity,
+    /// Whether it has the host's network.
+    pub shares_network: bool,
+    /// Hosts that the door connects to; none means no door.
+    pub door: Vec<HostRule>,
+    /// How the private root is filled, in order.
+    pub root: Vec<RootStep>,
+    /// Files of the host, in the order in which they are mounted.
+    pub mounts: Vec<Mount>,
+    /// What it may use.
+    pub limits: Limits,
+    /// What it may call.
+    pub seccomp: SeccompProfile,
+    /// The Landlock ABI that the rules are written for; 0 is none.
+    pub landlock: u32,
+    /// Whether limits must stand before the command starts, at the cost of a slower start.
+    pub limits_before_start: bool,
+    /// Every wall and how well it stands.
+    pub walls: Vec<WallStatus>,
+}
+
+impl Plan {
+    /// Decides.
+    ///
+    /// # Errors
+    /// A [`Failure`] when a required wall, or a limit that was asked for, cannot stand here.
+    pub fn new(task: &Task, host: &Host) -> Result<Self, Failure> {
+        let Program::Command(command) = &task.program;
+        let walls = walls::of_task(task, host);
+        refuse_missing(task, &walls)?;
+        let door = match &task.policy.network {
+            Network::Hosts(rules) => rules.clone(),
+            Network::Denied | Network::Open => Vec::new(),
+        };
+        Ok(Self {
+            execution_id: task.id,
+            command: command.clone(),
+            working_directory: task.working_directory.to_string(),
+            environment: environment::of(task),
+            stdin: task.stdin,
+            identity: Identity::new(host),
+            shares_network: task.policy.network == Network::Open,
+            door,
+            root: root::steps(task, host),
+            mounts: task.policy.files.clone(),
+            limits: task.limits.clone(),
+            seccomp: task.policy.seccomp,
+            landlock: host.landlock,
+            limits_before_start: [Wall::Memory, Wall::Pids, Wall::Cpu]
+                .iter()
+                .any(|wall| task.require.contains(wall)),
+            walls,
+        })
+    }
+}
+
+fn refuse_missing(task: &Task, walls: &[WallStatus]) -> Result<(), Failure> {
+    for status in walls {
+        let why = match &status.state {
+            WallState::Full => continue,
+            WallState::Weaker(why) | WallState::Absent(why) => why,
+        };
+        // A quota that nothing would enforce must not be accepted.
+        let asked_for = status.wall == Wall::Cpu && task.limits.cpus.is_some();
+        if task.require.contains(&status.wall) || asked_for {
+            let failure = Failure::new(
+                ErrorCode::WallUnavailable,
+                format!("the wall {:?} cannot stand fully here: {why}", status.wall.name()),
+            )
+            .detail("wall", status.wall);
+            return Err(match &status.remedy {
+                Some(remedy) => failure.hint(remedy.clone()),
+                None => failure.hint("run \"capsule doctor\" to see what this host allows"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The private, writable places as absolute paths.
+pub(crate) fn private_places() -> Vec<String> {
+    root::PRIVATE.iter().map(|(path, _)| format!("/{path}")).collect()
+}

@@ -1,0 +1,55 @@
+//! Owns the jail's seccomp filter: which system calls a guest may make, and why.
+//!
+//! The rules are data (`default`, `strict`, `checks`), `tree` compiles them, `sys` loads
+//! the result. When to load is the jail's decision: last, after `no_new_privs` and
+//! Landlock, because nearly everything else the jail does is refused afterwards.
+//!
+//! A filter sees numbers and register values. It cannot follow a pointer, so it knows no
+//! path, no address and no flags kept in memory; calls whose decision lies there are
+//! refused or left to mounts, Landlock and the network namespace.
+
+mod checks;
+mod default;
+mod numbers;
+mod rule;
+mod strict;
+mod sys;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+pub use rule::{Action, Call, Case, Check, Condition, Group, Rule, Test, Verdict};
+pub use sys::load;
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+compile_error!("the rule tables were checked on x86_64 and aarch64 only");
+
+pub use capsule_spec::SeccompProfile as Profile;
+
+/// The filter as the kernel wants it. Pure; build it once, before forking.
+pub fn program(profile: Profile) -> Vec<libc::sock_filter> {
+    tree::compile(groups(profile), unknown(profile))
+}
+
+/// Every rule with its reason, in reading order. A call is in at most one of them.
+pub fn rules(profile: Profile) -> impl Iterator<Item = &'static Rule> {
+    groups(profile).iter().flat_map(|group| group.rules)
+}
+
+/// The rules under their titles.
+pub fn groups(profile: Profile) -> &'static [Group] {
+    match profile {
+        Profile::Default => default::GROUPS,
+        Profile::Strict => strict::GROUPS,
+    }
+}
+
+/// What a number that no rule names gets.
+pub fn unknown(profile: Profile) -> Verdict {
+    match profile {
+        // Newer than the tables: what an older kernel would say, so fallbacks run.
+        Profile::Default => Verdict::Errno(libc::ENOSYS as u16),
+        Profile::Strict => Verdict::KillProcess,
+    }
+}

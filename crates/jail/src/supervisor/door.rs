@@ -1,0 +1,142 @@
+//! The door's process: started when the jail's listener arrives, confined before
+//! it accepts anything, ended with the run.
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use capsule_backend::BackendError;
+use capsule_spec::{ErrorCode, Failure, HostRule};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::door::{self, DoorLimits, Visit, VisitBook};
+use crate::landlock::Rules;
+use crate::plan::Plan;
+use crate::seccomp;
+use crate::sys::{self, Side};
+
+/// Offset of the door's host user from the jail's: two strangers to each other.
+const USER_OFFSET: u32 = 0x0800_0000;
+
+/// What the resolver reads (resolv.conf(5), gai.conf(5), nsswitch.conf(5)).
+const RESOLVER_FILES: [&str; 6] = [
+    "/etc/gai.conf",
+    "/etc/host.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/resolv.conf",
+    "/etc/services",
+];
+
+/// A door at work.
+pub(super) struct Door {
+    pid: i32,
+    pidfd: OwnedFd,
+    log: OwnedFd,
+    unread: Vec<u8>,
+    book: VisitBook,
+}
+
+impl Door {
+    /// Starts the door on a listener that lives in the jail's network.
+    pub(super) fn open(plan: &Plan, listener: OwnedFd) -> Result<Self, BackendError> {
+        let failed = |error: &io::Error| BackendError {
+            failure: Failure::new(ErrorCode::DoorFailed, "the network door could not be opened"),
+            internal: format!("door: {error}"),
+        };
+        let (log, log_inside) =
+            pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(&error.into()))?;
+        rustix::io::ioctl_fionbio(&log, true).map_err(|error| failed(&error.into()))?;
+        match sys::fork().map_err(|error| failed(&error))? {
+            Side::Inside => stand(plan, listener, log_inside),
+            Side::Outside { pid, pidfd } => {
+                Ok(Self { pid, pidfd, log, unread: Vec::new(), book: VisitBook::default() })
+            }
+        }
+    }
+
+    pub(super) fn log(&self) -> BorrowedFd<'_> {
+        self.log.as_fd()
+    }
+
+    /// Reads what the door has said; returns the visits that are new.
+    pub(super) fn read(&mut self) -> Vec<Visit> {
+        let mut visits = Vec::new();
+        let mut chunk = [0u8; 4096];
+        while let Ok(length @ 1..) = rustix::io::read(&self.log, &mut chunk[..]) {
+            self.unread.extend_from_slice(&chunk[..length]);
+            while let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.unread.drain(..=end).collect();
+                let line = String::from_utf8_lossy(&line[..end]);
+                if let Some(visit) = Visit::from_line(&line) {
+                    self.book.record(&visit);
+                    visits.push(visit);
+                }
+            }
+            // A line is shorter than PIPE_BUF: more is not a line.
+            self.unread.truncate(4096);
+        }
+        visits
+    }
+
+    /// Ends the door; what it said is in the book.
+    pub(super) fn close(mut self) -> VisitBook {
+        self.end();
+        self.read();
+        std::mem::take(&mut self.book)
+    }
+
+    fn end(&mut self) {
+        if self.pid != 0 {
+            sys::kill(self.pidfd.as_fd(), libc::SIGKILL);
+            let _ = sys::reap(self.pid);
+            self.pid = 0;
+        }
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The life of the door's process.
+fn stand(plan: &Plan, listener: OwnedFd, log: OwnedFd) -> ! {
+    let confined = confine(plan, &listener, &log);
+    if confined.is_ok() {
+        serve(listener, plan.door.clone(), log);
+    }
+    sys::exit_now(1)
+}
+
+/// Takes everything away that a proxy does not need, before a stranger speaks to it.
+fn confine(plan: &Plan, listener: &OwnedFd, log: &OwnedFd) -> io::Result<()> {
+    use rustix::process::{
+        DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal, setsid,
+    };
+    let mut keep = [listener.as_raw_fd(), log.as_raw_fd()];
+    keep.sort_unstable();
+    sys::close_all_but(&keep)?;
+    // A signal from the terminal is the supervisor's to act on.
+    setsid()?;
+    let resolver = Rules::reading(plan.landlock, &RESOLVER_FILES);
+    let identity = &plan.identity;
+    if identity.mapped_by_supervisor {
+        let user = identity.outside_user + USER_OFFSET;
+        sys::become_user(user, user)?;
+    }
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    rustix::thread::set_no_new_privs(true)?;
+    resolver.enforce()?;
+    seccomp::load(&seccomp::program(capsule_spec::SeccompProfile::Default))
+}
+
+fn serve(listener: OwnedFd, rules: Vec<HostRule>, log: OwnedFd) {
+    let log = std::fs::File::from(log);
+    let write = move |visit: &Visit| {
+        // One write of less than PIPE_BUF is never mixed with another's.
+        let _ = (&log).write_all(format!("{}\n", visit.to_line()).as_bytes());
+    };
+    let _ = door::serve(listener.into(), rules, DoorLimits::default(), write);
+}

@@ -1,0 +1,145 @@
+//! Stands outside the jail: starts it, moves its streams, keeps its time, and
+//! says in the end what came of it.
+//!
+//! ```text
+//!            clone                 maps written          report or end of PID 1
+//! Prepared ─────────▶ building the jail ─────▶ running ───────────────────────▶ Outcome
+//!                          │                     │  deadline, second signal,
+//!                          │                     │  memory, lost reader
+//!                          │                     ▼
+//!                          │                  ending: END_SIGNAL to PID 1,
+//!                          │                     │    SIGKILL after a grace
+//!                          └── any failure ──────┴──▶ PID 1 dead, groups removed
+//! ```
+//!
+//! One thread, one poll loop, no time limit on anything but the deadline itself.
+
+mod door;
+mod ending;
+mod members;
+mod sources;
+mod spawn;
+mod streams;
+mod verdict;
+mod watch;
+
+use std::time::SystemTime;
+
+use capsule_backend::{BackendError, Observer, Output};
+use capsule_spec::{ErrorCode, Event, Failure, Outcome};
+
+use crate::cgroup::{Group, Layout};
+use crate::jail::Signals;
+use crate::plan::Plan;
+
+/// Runs a plan to its end.
+pub(crate) fn run(
+    plan: &Plan,
+    layout: &Layout,
+    output: Output,
+    signals: Signals,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, BackendError> {
+    let mut group = Grouping::new(plan, layout)?;
+    let result = spawn::start(plan, group.clone_target(), output, signals).and_then(|jail| {
+        observer.observe(Event::Started { id: plan.execution_id });
+        let started = SystemTime::now();
+        let end = watch::until_end(jail, plan, &mut group, observer)?;
+        verdict::outcome(plan, end, group.counts(), started, observer)
+    });
+    group.remove();
+    result
+}
+
+/// When the run's control group comes into being.
+pub(crate) struct Grouping<'a> {
+    layout: &'a Layout,
+    group: Option<Group>,
+    state: Joining,
+}
+
+/// Whether the processes are in their group yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joining {
+    /// They are, from birth or by now; or there is no group to join.
+    Done,
+    /// They join before the command starts.
+    BeforeStart,
+    /// They join once the run has lived a few milliseconds.
+    Later,
+}
+
+impl<'a> Grouping<'a> {
+    fn new(plan: &Plan, layout: &'a Layout) -> Result<Self, BackendError> {
+        let (group, state) = match layout {
+            Layout::None { .. } => (None, Joining::Done),
+            // Being born inside costs next to nothing.
+            Layout::V2 { .. } => (create(plan, layout)?, Joining::Done),
+            Layout::V1 { .. } if plan.limits_before_start => {
+                (create(plan, layout)?, Joining::BeforeStart)
+            }
+            Layout::V1 { .. } => (None, Joining::Later),
+        };
+        Ok(Self { layout, group, state })
+    }
+
+    fn clone_target(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.group.as_ref().and_then(Group::clone_target)
+    }
+
+    pub(crate) fn state(&self) -> Joining {
+        self.state
+    }
+
+    /// Moves every process of the jail in; what they used so far is deducted.
+    pub(crate) fn join(&mut self, plan: &Plan, init: i32) -> Result<(), BackendError> {
+        self.state = Joining::Done;
+        if self.group.is_none() {
+            self.group = create(plan, self.layout)?;
+        }
+        let Some(group) = &self.group else { return Ok(()) };
+        members::attach_all(group, init).map_err(|error| cgroup_error(&error))?;
+        let used = members::memory(init);
+        group.deduct_memory(&plan.limits, used).map_err(|error| cgroup_error(&error))
+    }
+
+    pub(crate) fn counts(&self) -> crate::cgroup::Counts {
+        self.group.as_ref().map(Group::counts).unwrap_or_default()
+    }
+
+    fn remove(self) {
+        if let Some(group) = self.group {
+            group.remove();
+        }
+    }
+}
+
+fn create(plan: &Plan, layout: &Layout) -> Result<Option<Group>, BackendError> {
+    Group::create(layout, &plan.limits).map_err(|error| cgroup_error(&error))
+}
+
+fn cgroup_error(error: &std::io::Error) -> BackendError {
+    BackendError {
+        failure: Failure::new(ErrorCode::CgroupFailed, "the control group could not be set up")
+            .hint("run \"capsule doctor\" to see what this host allows"),
+        internal: format!("control group: {error}"),
+    }
+}
+
+/// A failure of a call that should have succeeded.
+pub(crate) fn system_error(what: &str, error: &std::io::Error) -> BackendError {
+    let short = matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN | libc::ENOSPC)
+    );
+    let failure = if short {
+        Failure::new(
+            ErrorCode::OutOfResources,
+            format!("this host has no room left to {what}"),
+        )
+        .hint("wait, or raise the limits on descriptors and processes (ulimit -n, ulimit -u)")
+    } else {
+        Failure::new(ErrorCode::SystemFailure, format!("the operating system refused to {what}"))
+    };
+    BackendError { failure, internal: format!("{what}: {error}") }
+}

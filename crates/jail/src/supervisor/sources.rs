@@ -1,0 +1,140 @@
+//! The caller's files as detached mounts, made outside where that is allowed.
+//!
+//! As root the jail runs as a user that owns nothing. So each mount is id-mapped:
+//! what the owner of the source owns on disk, the jail's user owns inside, and
+//! what it makes there belongs to that owner on disk. Set-id bits are kept from
+//! such files by the seccomp filter.
+
+use std::ffi::{CStr, CString};
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use capsule_backend::BackendError;
+use capsule_spec::{Access, ErrorCode, Failure, Mount};
+
+use crate::apply::{PreparedMount, detach};
+use crate::plan::{Identity, Plan};
+use crate::sys::{self, MountAttributes, Side};
+
+/// Opens every mount of the plan. Without the right to do so, the cloned process
+/// does it with the same rules.
+pub(super) fn open(plan: &Plan) -> Result<Vec<PreparedMount>, BackendError> {
+    plan.mounts.iter().map(|mount| prepare(mount, &plan.identity)).collect()
+}
+
+fn prepare(mount: &Mount, identity: &Identity) -> Result<PreparedMount, BackendError> {
+    let source = c_path(mount.source.as_path());
+    let destination = mount.destination.as_path();
+    let tree = if identity.mapped_by_supervisor {
+        let tree = detach(&source).map_err(|error| refused(mount, &error))?;
+        map_owner(&tree, mount.access, identity)
+            .map_err(|error| super::system_error("map the owner of a mount", &error))?;
+        Some(tree)
+    } else {
+        None
+    };
+    let destination = c_path(destination.strip_prefix("/").unwrap_or(destination));
+    Ok(PreparedMount { source, destination, access: mount.access, tree })
+}
+
+fn c_path(path: &std::path::Path) -> CString {
+    use std::os::unix::ffi::OsStrExt;
+    CString::new(path.as_os_str().as_bytes()).expect("paths of a task hold no NUL bytes")
+}
+
+/// Why a mount source cannot be used, for the caller who named it.
+pub(super) fn refused(mount: &Mount, error: &io::Error) -> BackendError {
+    let source = &mount.source;
+    let failure = match error.raw_os_error() {
+        Some(libc::ELOOP) => {
+            let real = fs::canonicalize(source.as_path()).ok();
+            let failure = Failure::new(
+                ErrorCode::UnsafePath,
+                format!("the mount source {source} goes through a symbolic link"),
+            );
+            match real {
+                Some(real) => failure.hint(format!("name the real path: {}", real.display())),
+                None => failure.hint("name the real path"),
+            }
+        }
+        Some(libc::ENOENT | libc::ENOTDIR) => {
+            Failure::new(ErrorCode::MountFailed, format!("there is no {source} to mount"))
+                .hint("check the path; it is a path on the host")
+        }
+        Some(libc::EACCES) => Failure::new(
+            ErrorCode::MountFailed,
+            format!("{source} may not be opened by this user"),
+        ),
+        _ => Failure::new(ErrorCode::MountFailed, format!("{source} could not be mounted")),
+    };
+    BackendError {
+        failure: failure.detail("source", source).detail("destination", &mount.destination),
+        internal: format!("mount source {source}: {error}"),
+    }
+}
+
+/// File systems that cannot be id-mapped keep their owners: the jail's user is
+/// then a stranger to them, which is safe, only less useful.
+fn map_owner(tree: &OwnedFd, _: Access, identity: &Identity) -> io::Result<()> {
+    let owner = rustix::fs::fstat(tree)?;
+    let namespace = id_map(owner.st_uid, owner.st_gid, identity)?;
+    let attributes = MountAttributes {
+        set: MountAttributes::IDMAP,
+        user_namespace: namespace.as_raw_fd().cast_unsigned().into(),
+        ..MountAttributes::default()
+    };
+    match sys::change_mount(tree.as_fd(), c"", true, attributes) {
+        Err(error)
+            if matches!(
+                error.raw_os_error(),
+                Some(libc::EINVAL | libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS)
+            ) =>
+        {
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+/// A user namespace that shows `user` and `group` as the jail's.
+fn id_map(user: u32, group: u32, identity: &Identity) -> io::Result<OwnedFd> {
+    match sys::clone_into(libc::CLONE_NEWUSER as u64, None)? {
+        // It lives until it is killed; if this process dies first, so does it.
+        Side::Inside => {
+            let _ = rustix::process::set_parent_process_death_signal(Some(
+                rustix::process::Signal::KILL,
+            ));
+            loop {
+                rustix::event::pause();
+            }
+        }
+        Side::Outside { pid, pidfd } => {
+            let namespace = write_maps(pid, user, group, identity).and_then(|()| {
+                let path = format!("/proc/{pid}/ns/user");
+                Ok(fs::File::open(path)?.into())
+            });
+            sys::kill(pidfd.as_fd(), libc::SIGKILL);
+            sys::reap(pid)?;
+            namespace
+        }
+    }
+}
+
+fn write_maps(pid: i32, user: u32, group: u32, identity: &Identity) -> io::Result<()> {
+    fs::write(format!("/proc/{pid}/uid_map"), format!("{user} {} 1", identity.outside_user))?;
+    fs::write(format!("/proc/{pid}/gid_map"), format!("{group} {} 1", identity.outside_group))
+}
+
+/// Writes the maps of a jail, from outside as root or as the caller itself.
+pub(super) fn map_jail(pid: i32, identity: &Identity) -> io::Result<()> {
+    if !identity.mapped_by_supervisor {
+        fs::write(format!("/proc/{pid}/setgroups"), "deny")?;
+    }
+    let inside = identity.inside;
+    fs::write(format!("/proc/{pid}/uid_map"), format!("{inside} {} 1", identity.outside_user))?;
+    fs::write(format!("/proc/{pid}/gid_map"), format!("{inside} {} 1", identity.outside_group))
+}
+
+/// The null device, for commands that read nothing.
+pub(super) const NULL: &CStr = c"/dev/null";

@@ -1,0 +1,255 @@
+//! From a plan to a process that builds its own jail.
+
+use std::cell::Cell;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Instant;
+
+use capsule_backend::{BackendError, Output};
+use capsule_init::Command;
+use capsule_spec::{Captured, ErrorCode, Failure, Stdin};
+use rustix::fs::{Mode, OFlags};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, socketpair};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::streams::{Feed, Sink, Stream};
+use super::{sources, system_error};
+use crate::apply::{self, Prepared};
+use crate::jail::Signals;
+use crate::plan::Plan;
+use crate::seccomp;
+use crate::sys::{self, Side};
+
+/// A jail from outside.
+pub(super) struct Jail {
+    pub(super) pid: i32,
+    pub(super) pidfd: OwnedFd,
+    /// Reports come from here; the go-ahead went there.
+    pub(super) control: OwnedFd,
+    pub(super) signals: Option<OwnedFd>,
+    pub(super) stdin: Option<Feed>,
+    pub(super) stdout: Stream,
+    pub(super) stderr: Stream,
+    pub(super) started: Instant,
+}
+
+/// Clones the process that becomes PID 1. It waits for [`Jail::release`].
+pub(super) fn start(
+    plan: &Plan,
+    cgroup: Option<BorrowedFd<'_>>,
+    output: Output,
+    signals: Signals,
+) -> Result<Jail, BackendError> {
+    let mounts = sources::open(plan)?;
+    let limits_pids = plan.identity.mapped_by_supervisor || sys::kernel_version() >= (5, 14);
+    let mut prepared = Prepared::new(plan, mounts, limits_pids);
+    let ends = Ends::open(plan.stdin).map_err(|error| system_error("open pipes", &error))?;
+    let signals = match signals {
+        Signals::Forwarded => Some(
+            sys::signal_descriptor().map_err(|error| system_error("receive signals", &error))?,
+        ),
+        Signals::Ignored => None,
+    };
+    prepared.keep = ends.inside();
+    prepared.keep.extend(prepared.mounts.iter().filter_map(|m| Some(m.tree.as_ref()?.as_raw_fd())));
+    prepared.keep.sort_unstable();
+    let filter = &prepared.command_filter;
+    let confine = || seccomp::load(filter);
+    let command = Command::new(
+        &prepared.argv,
+        &prepared.environment,
+        &prepared.working_directory,
+        [ends.stdin_inside.as_raw_fd(), ends.stdout.1.as_raw_fd(), ends.stderr.1.as_raw_fd()],
+        &confine,
+    );
+    let trees: Vec<Cell<Option<RawFd>>> = prepared.mounts.iter().map(|_| Cell::new(None)).collect();
+    match sys::clone_into(namespaces(plan), cgroup) {
+        Ok(Side::Inside) => {
+            apply::become_init(&prepared, &command, ends.control.1.as_fd(), &trees)
+        }
+        Ok(Side::Outside { pid, pidfd }) => {
+            let cap = plan.limits.max_output.bytes();
+            let sink = |fd: BorrowedFd<'static>| match output {
+                Output::Captured => Sink::captured(cap),
+                Output::Inherited => Sink::inherited(fd, cap),
+            };
+            Ok(Jail {
+                pid,
+                pidfd,
+                control: ends.control.0,
+                signals,
+                stdin: ends.stdin_outside.map(Feed::new),
+                stdout: Stream::new(ends.stdout.0, sink(rustix::stdio::stdout())),
+                stderr: Stream::new(ends.stderr.0, sink(rustix::stdio::stderr())),
+                started: Instant::now(),
+            })
+        }
+        Err(error) => Err(clone_error(&error)),
+    }
+}
+
+impl Jail {
+    /// Gives the jail its identity and lets it go on.
+    pub(super) fn release(&mut self, plan: &Plan) -> Result<(), BackendError> {
+        sources::map_jail(self.pid, &plan.identity)
+            .map_err(|error| map_error(&error))?;
+        self.started = Instant::now();
+        rustix::net::send(&self.control, &[1], SendFlags::NOSIGNAL)
+            .map(drop)
+            .map_err(|error| system_error("reach the jail", &error.into()))
+    }
+
+    pub(super) fn take_stdout(&mut self) -> Captured {
+        self.stdout.take_captured()
+    }
+
+    pub(super) fn take_stderr(&mut self) -> Captured {
+        self.stderr.take_captured()
+    }
+}
+
+impl Drop for Jail {
+    /// No way out of this module leaves a process behind.
+    fn drop(&mut self) {
+        if self.pid != 0 {
+            sys::kill(self.pidfd.as_fd(), libc::SIGKILL);
+            let _ = sys::reap(self.pid);
+        }
+        if self.signals.is_some() {
+            sys::unblock_signals();
+        }
+    }
+}
+
+fn namespaces(plan: &Plan) -> u64 {
+    const CLONE_NEWTIME: u64 = 0x80;
+    let flags = libc::CLONE_NEWUSER
+        | libc::CLONE_NEWNS
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWUTS
+        | libc::CLONE_NEWCGROUP
+        | if plan.shares_network { 0 } else { libc::CLONE_NEWNET };
+    flags as u64 | CLONE_NEWTIME
+}
+
+/// Both ends of everything between supervisor and jail.
+struct Ends {
+    control: (OwnedFd, OwnedFd),
+    stdout: (OwnedFd, OwnedFd),
+    stderr: (OwnedFd, OwnedFd),
+    stdin_inside: OwnedFd,
+    stdin_outside: Option<OwnedFd>,
+}
+
+impl Ends {
+    /// All above 2, so that none is overwritten when the command gets its streams.
+    fn open(stdin: Stdin) -> io::Result<Self> {
+        let control = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        let (stdin_inside, stdin_outside) = match stdin {
+            Stdin::Empty => {
+                let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+                (rustix::fs::open(sources::NULL, flags, Mode::empty())?, None)
+            }
+            Stdin::Inherited => {
+                let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+                rustix::io::ioctl_fionbio(&write, true)?;
+                (read, Some(write))
+            }
+        };
+        Ok(Self {
+            control,
+            stdout: output_pipe()?,
+            stderr: output_pipe()?,
+            stdin_inside,
+            stdin_outside,
+        })
+    }
+
+    fn inside(&self) -> Vec<RawFd> {
+        [&self.control.1, &self.stdout.1, &self.stderr.1, &self.stdin_inside]
+            .map(AsRawFd::as_raw_fd)
+            .to_vec()
+    }
+}
+
+/// The reading end does not block; the writing end is the command's and does.
+fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&read, true)?;
+    Ok((read, write))
+}
+
+/// Why this host refused the namespaces, as precisely as it can be found out.
+pub(crate) fn clone_error(error: &io::Error) -> BackendError {
+    let limit = |name: &str| fs::read_to_string(format!("/proc/sys/{name}")).unwrap_or_default();
+    let failure = |message: &str, hint: &str| {
+        Failure::new(ErrorCode::NamespacesUnavailable, message).hint(hint)
+    };
+    let failure = match error.raw_os_error() {
+        Some(libc::EAGAIN | libc::ENOMEM) => return system_error("start a process", error),
+        Some(libc::ENOSPC) => failure(
+            "the limit on user namespaces is reached, or is zero",
+            "sysctl user.max_user_namespaces=15000",
+        ),
+        Some(libc::EPERM) if limit("kernel/unprivileged_userns_clone").trim() == "0" => failure(
+            "this host forbids user namespaces to unprivileged users",
+            "sysctl kernel.unprivileged_userns_clone=1, or run as root",
+        ),
+        Some(libc::EPERM) if limit("kernel/apparmor_restrict_unprivileged_userns").trim() == "1" => {
+            failure(
+                "AppArmor forbids user namespaces to unprivileged users",
+                "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile with \"userns,\"",
+            )
+        }
+        Some(libc::EPERM) if in_chroot() => failure(
+            "a process in a chroot may not create user namespaces",
+            "run Capsule outside the chroot, or use pivot_root in its place",
+        ),
+        Some(libc::EPERM) if is_filtered() => failure(
+            "a seccomp filter round this process, a container's most likely, forbids namespaces",
+            "docker run --security-opt seccomp=unconfined, or a profile that allows clone3 and mount",
+        ),
+        Some(libc::ENOSYS) if is_filtered() => failure(
+            "a seccomp filter round this process, a container's most likely, forbids clone3",
+            "docker run --security-opt seccomp=unconfined, or a profile that allows clone3 and mount",
+        ),
+        Some(libc::ENOSYS | libc::EINVAL) => failure(
+            "this kernel lacks a namespace that the jail needs",
+            "Linux 5.10 or newer with user, pid, net, ipc, uts, cgroup and time namespaces",
+        ),
+        _ => failure(
+            "this host does not let this user create namespaces",
+            "run \"capsule doctor\" to see what this host allows",
+        ),
+    };
+    BackendError { failure, internal: format!("clone3: {error}") }
+}
+
+fn map_error(error: &io::Error) -> BackendError {
+    BackendError {
+        failure: Failure::new(
+            ErrorCode::NamespacesUnavailable,
+            "this host did not let the jail have a user of its own",
+        )
+        .hint("run \"capsule doctor\" to see what this host allows"),
+        internal: format!("id map: {error}"),
+    }
+}
+
+fn in_chroot() -> bool {
+    // The root of the mount tree is a mount point; a chroot's seldom is.
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    !mounts.lines().any(|line| line.split(' ').nth(4) == Some("/"))
+}
+
+fn is_filtered() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().any(|line| line.trim_end() == "Seccomp:\t2")
+}

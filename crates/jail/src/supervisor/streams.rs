@@ -1,0 +1,275 @@
+//! The command's output on its way out, and its input on its way in.
+//!
+//! Nothing here blocks: a reader that stops reading must not stop the clock.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use capsule_spec::Captured;
+use rustix::fs::{FileType, fstat};
+use rustix::io::Errno;
+
+/// As much as a pipe holds by default.
+const CHUNK: usize = 64 * 1024;
+
+/// One output stream of the command.
+pub(super) struct Stream {
+    /// `None` once it has ended.
+    source: Option<OwnedFd>,
+    sink: Sink,
+}
+
+/// What became of a stream after some bytes moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// More may come.
+    Open,
+    /// Nothing can be moved now: wait for the source, or for the sink.
+    Waiting,
+    /// Every writer is gone.
+    Ended,
+    /// The reader of the sink is gone.
+    Lost,
+}
+
+pub(super) enum Sink {
+    Captured { bytes: Vec<u8>, cap: u64, truncated: bool },
+    Inherited { target: BorrowedFd<'static>, left: u64, truncated: bool, kind: Target, pending: Vec<u8> },
+}
+
+/// How bytes can be written without blocking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// splice(2) with SPLICE_F_NONBLOCK, whatever the flags of the pipe.
+    Pipe,
+    /// A file on disk never blocks for long.
+    File,
+    /// When it polls writable, this much fits.
+    Other,
+}
+
+const OTHER_CHUNK: usize = 4096;
+
+impl Sink {
+    pub(super) fn captured(cap: u64) -> Self {
+        Self::Captured { bytes: Vec::new(), cap, truncated: false }
+    }
+
+    pub(super) fn inherited(target: BorrowedFd<'static>, cap: u64) -> Self {
+        let kind = match fstat(target).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+            Ok(FileType::Fifo) => Target::Pipe,
+            Ok(FileType::RegularFile) => Target::File,
+            _ => Target::Other,
+        };
+        Self::Inherited { target, left: cap, truncated: false, kind, pending: Vec::new() }
+    }
+}
+
+impl Stream {
+    pub(super) fn new(source: OwnedFd, sink: Sink) -> Self {
+        Self { source: Some(source), sink }
+    }
+
+    /// What to wait for: the source, or the sink while it is full.
+    pub(super) fn waits_for(&self) -> Option<Waiting<'_>> {
+        let source = self.source.as_ref()?;
+        match &self.sink {
+            Sink::Inherited { target, pending, .. } if !pending.is_empty() => {
+                Some(Waiting::Sink(target.as_fd()))
+            }
+            _ => Some(Waiting::Source(source.as_fd())),
+        }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.source.is_none()
+    }
+
+    /// Moves what can be moved without blocking, but no more than a few chunks, so
+    /// that one stream cannot starve the other or the clock.
+    pub(super) fn advance(&mut self) -> Progress {
+        for _ in 0..4 {
+            match self.step() {
+                Progress::Open => {}
+                other => return other,
+            }
+        }
+        Progress::Open
+    }
+
+    /// Stops reading: what else comes is nobody's.
+    pub(super) fn close(&mut self) {
+        self.source = None;
+    }
+
+    fn step(&mut self) -> Progress {
+        let Some(source) = &self.source else { return Progress::Ended };
+        let progress = match &mut self.sink {
+            Sink::Captured { bytes, cap, truncated } => capture(source, bytes, *cap, truncated),
+            Sink::Inherited { target, left, truncated, kind, pending } => {
+                pass(source, *target, left, truncated, *kind, pending)
+            }
+        };
+        if matches!(progress, Progress::Ended | Progress::Lost) {
+            self.source = None;
+        }
+        progress
+    }
+
+    /// What was kept; empty for a stream that passed through.
+    pub(super) fn take_captured(&mut self) -> Captured {
+        match &mut self.sink {
+            Sink::Captured { bytes, truncated, .. } => {
+                Captured { bytes: std::mem::take(bytes), truncated: *truncated }
+            }
+            Sink::Inherited { truncated, .. } => {
+                Captured { bytes: Vec::new(), truncated: *truncated }
+            }
+        }
+    }
+}
+
+/// What a stream waits for.
+pub(super) enum Waiting<'a> {
+    Source(BorrowedFd<'a>),
+    Sink(BorrowedFd<'a>),
+}
+
+fn capture(source: &OwnedFd, bytes: &mut Vec<u8>, cap: u64, truncated: &mut bool) -> Progress {
+    let mut chunk = [0u8; CHUNK];
+    match rustix::io::read(source, &mut chunk[..]) {
+        Ok(0) => Progress::Ended,
+        Ok(length) => {
+            let room = usize::try_from(cap).unwrap_or(usize::MAX) - bytes.len();
+            *truncated |= length > room;
+            bytes.extend_from_slice(&chunk[..length.min(room)]);
+            Progress::Open
+        }
+        Err(Errno::INTR) => Progress::Open,
+        Err(Errno::AGAIN) => Progress::Waiting,
+        Err(_) => Progress::Ended,
+    }
+}
+
+fn pass(
+    source: &OwnedFd,
+    target: BorrowedFd<'_>,
+    left: &mut u64,
+    truncated: &mut bool,
+    kind: Target,
+    pending: &mut Vec<u8>,
+) -> Progress {
+    if !pending.is_empty() {
+        return flush(target, kind, pending);
+    }
+    if kind == Target::Pipe && *left > 0 {
+        use rustix::pipe::{SpliceFlags, splice};
+        let length = CHUNK.min(usize::try_from(*left).unwrap_or(CHUNK));
+        let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+        match splice(source, None, target, None, length, flags) {
+            Ok(0) => return Progress::Ended,
+            Ok(moved) => {
+                *left -= moved as u64;
+                return Progress::Open;
+            }
+            Err(Errno::PIPE) => return Progress::Lost,
+            // Either the source is empty or the target is full: reading tells which.
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(_) => {}
+        }
+    }
+    let mut chunk = [0u8; CHUNK];
+    match rustix::io::read(source, &mut chunk[..]) {
+        Ok(0) => Progress::Ended,
+        Ok(length) => {
+            let kept = length.min(usize::try_from(*left).unwrap_or(usize::MAX));
+            *truncated |= kept < length;
+            *left -= kept as u64;
+            if kept == 0 {
+                return Progress::Open;
+            }
+            pending.extend_from_slice(&chunk[..kept]);
+            flush(target, kind, pending)
+        }
+        Err(Errno::INTR) => Progress::Open,
+        Err(Errno::AGAIN) => Progress::Waiting,
+        Err(_) => Progress::Ended,
+    }
+}
+
+/// Writes what the target takes now.
+fn flush(target: BorrowedFd<'_>, kind: Target, pending: &mut Vec<u8>) -> Progress {
+    use rustix::event::{PollFd, PollFlags, poll};
+    while !pending.is_empty() {
+        let length = if kind == Target::File {
+            pending.len()
+        } else {
+            // A writable pipe has room for one page at least (pipe(7), PIPE_BUF).
+            let mut ready = [PollFd::from_borrowed_fd(target, PollFlags::OUT)];
+            let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+            match poll(&mut ready, Some(&now)) {
+                Ok(1..) => {}
+                _ => return Progress::Waiting,
+            }
+            pending.len().min(OTHER_CHUNK)
+        };
+        match rustix::io::write(target, &pending[..length]) {
+            Ok(written) => drop(pending.drain(..written)),
+            Err(Errno::AGAIN) => return Progress::Waiting,
+            Err(Errno::INTR) => {}
+            Err(_) => return Progress::Lost,
+        }
+    }
+    Progress::Open
+}
+
+/// The caller's standard input on its way to the command.
+///
+/// It is copied rather than handed over: a descriptor can be opened again through
+/// /proc with more rights than it was given with, and a terminal can be written to.
+pub(super) struct Feed {
+    target: Option<OwnedFd>,
+    pending: Vec<u8>,
+    source_ended: bool,
+}
+
+impl Feed {
+    pub(super) fn new(target: OwnedFd) -> Self {
+        Self { target: Some(target), pending: Vec::new(), source_ended: false }
+    }
+
+    /// What to wait for: input, or room for it.
+    pub(super) fn waits_for(&self) -> Option<Waiting<'_>> {
+        let target = self.target.as_ref()?;
+        if self.pending.is_empty() {
+            Some(Waiting::Source(rustix::stdio::stdin()))
+        } else {
+            Some(Waiting::Sink(target.as_fd()))
+        }
+    }
+
+    /// Moves one chunk. Call it only when [`Feed::waits_for`] is ready.
+    pub(super) fn advance(&mut self) {
+        if self.pending.is_empty() && !self.source_ended {
+            let mut chunk = [0u8; CHUNK];
+            match rustix::io::read(rustix::stdio::stdin(), &mut chunk[..]) {
+                Ok(length) => {
+                    self.source_ended = length == 0;
+                    self.pending.extend_from_slice(&chunk[..length]);
+                }
+                Err(Errno::INTR | Errno::AGAIN) => return,
+                Err(_) => self.source_ended = true,
+            }
+        }
+        if let (Some(target), false) = (&self.target, self.pending.is_empty()) {
+            match rustix::io::write(target, &self.pending) {
+                Ok(written) => drop(self.pending.drain(..written)),
+                Err(Errno::AGAIN | Errno::INTR) => return,
+                // The command does not read any more.
+                Err(_) => self.target = None,
+            }
+        }
+        if self.source_ended && self.pending.is_empty() {
+            self.target = None;
+        }
+    }
+}

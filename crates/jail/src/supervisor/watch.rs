@@ -1,0 +1,395 @@
+//! The loop of a run: moves streams, keeps time, passes signals on, until PID 1 is gone.
+
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use capsule_backend::{BackendError, Observer};
+use capsule_init::{Ended, REPORT_BYTES, Report};
+use capsule_spec::{Captured, ErrorCode, Event, Wall, WallState};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::time::Timespec;
+
+use super::door::Door;
+use super::ending::{Ending, Reason};
+use super::spawn::Jail;
+use super::streams::{Progress, Waiting};
+use super::{Grouping, Joining, members, system_error};
+use crate::door::VisitBook;
+use crate::plan::Plan;
+use crate::sys::{self, Usage};
+
+/// A version 1 group is joined once a run has lived this long: most commands
+/// that need no limit are over by then.
+const JOIN_AFTER: Duration = Duration::from_millis(4);
+/// How often memory is added up where no group counts it.
+const MEMORY_TICK: Duration = Duration::from_millis(20);
+/// How long a command may take to end after the caller's signal.
+const SIGNAL_GRACE: Duration = Duration::from_secs(2);
+/// How long a slow reader may take for what is left when the run is over and so is its time.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Everything that is known when a run is over.
+pub(super) struct End {
+    pub(super) failed: Option<(u16, u16, i32)>,
+    pub(super) ended: Option<Ended>,
+    pub(super) usage: Usage,
+    pub(super) io: Option<(u64, u64)>,
+    pub(super) wall: Duration,
+    pub(super) reason: Option<Reason>,
+    pub(super) stdout: Captured,
+    pub(super) stderr: Captured,
+    pub(super) peak_seen: u64,
+    pub(super) visits: VisitBook,
+}
+
+struct Watch<'a> {
+    jail: Jail,
+    plan: &'a Plan,
+    observer: &'a mut dyn Observer,
+    deadline: Option<Instant>,
+    door: Option<Door>,
+    ending: Option<Ending>,
+    /// The caller's signal, and when the command's grace is over.
+    interrupted: Option<(i32, Option<Instant>)>,
+    next_tick: Option<Instant>,
+    failed: Option<(u16, u16, i32)>,
+    ended: Option<Ended>,
+    gone: bool,
+    peak_seen: u64,
+}
+
+/// Lets the jail go, and watches it to its end.
+pub(super) fn until_end(
+    mut jail: Jail,
+    plan: &Plan,
+    group: &mut Grouping<'_>,
+    observer: &mut dyn Observer,
+) -> Result<End, BackendError> {
+    if group.state() == Joining::BeforeStart {
+        group.join(plan, jail.pid)?;
+    }
+    jail.release(plan)?;
+    let started = jail.started;
+    let counts_memory = plan.walls.iter().any(|status| {
+        status.wall == Wall::Memory && !matches!(status.state, WallState::Full)
+    });
+    let mut watch = Watch {
+        plan,
+        observer,
+        deadline: started.checked_add(plan.limits.timeout),
+        door: None,
+        ending: None,
+        interrupted: None,
+        next_tick: counts_memory.then(|| started + MEMORY_TICK / 4),
+        failed: None,
+        ended: None,
+        gone: false,
+        peak_seen: 0,
+        jail,
+    };
+    let mut join_at = (group.state() == Joining::Later).then(|| started + JOIN_AFTER);
+    loop {
+        watch.wait(join_at)?;
+        if watch.is_over() {
+            break;
+        }
+        if join_at.is_some_and(|at| Instant::now() >= at) {
+            join_at = None;
+            if !watch.gone {
+                group.join(plan, watch.jail.pid)?;
+            }
+        }
+        watch.keep_time();
+    }
+    watch.finish()
+}
+
+/// What a ready descriptor stands for.
+#[derive(Clone, Copy)]
+enum Source {
+    Control,
+    Init,
+    Signals,
+    Stdin,
+    Stdout,
+    Stderr,
+    Door,
+}
+
+impl Watch<'_> {
+    fn is_over(&self) -> bool {
+        self.gone && self.jail.stdout.has_ended() && self.jail.stderr.has_ended()
+    }
+
+    /// Sleeps until something happens, and deals with it.
+    fn wait(&mut self, join_at: Option<Instant>) -> Result<(), BackendError> {
+        let mut sources: [Option<Source>; 7] = [None; 7];
+        let mut ready: [bool; 7] = [false; 7];
+        {
+            let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(7);
+            let mut add = |source, fd: BorrowedFd<'_>, flags| {
+                sources[fds.len()] = Some(source);
+                fds.push(PollFd::from_borrowed_fd(sys::borrow(fd.as_raw_fd()), flags));
+            };
+            if !self.gone {
+                add(Source::Control, self.jail.control.as_fd(), PollFlags::IN);
+                add(Source::Init, self.jail.pidfd.as_fd(), PollFlags::IN);
+                if let Some(Some(waiting)) = self.jail.stdin.as_ref().map(super::streams::Feed::waits_for) {
+                    let (fd, flags) = interest(&waiting);
+                    add(Source::Stdin, fd, flags);
+                }
+            }
+            if let Some(signals) = &self.jail.signals {
+                add(Source::Signals, signals.as_fd(), PollFlags::IN);
+            }
+            for (source, stream) in
+                [(Source::Stdout, &self.jail.stdout), (Source::Stderr, &self.jail.stderr)]
+            {
+                if let Some(waiting) = stream.waits_for() {
+                    let (fd, flags) = interest(&waiting);
+                    add(source, fd, flags);
+                }
+            }
+            if let Some(door) = &self.door {
+                add(Source::Door, door.log(), PollFlags::IN);
+            }
+            let timeout = self.next_action(join_at).map(|at| {
+                let left = at.saturating_duration_since(Instant::now());
+                Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
+            });
+            match poll(&mut fds, timeout.as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(system_error("wait for the jail", &error.into())),
+            }
+            for (ready, fd) in ready.iter_mut().zip(&fds) {
+                *ready = !fd.revents().is_empty();
+            }
+        }
+        for (source, ready) in sources.into_iter().zip(ready) {
+            if let (Some(source), true) = (source, ready) {
+                self.handle(source)?;
+            }
+        }
+        if self.gone {
+            self.drain();
+        }
+        Ok(())
+    }
+
+    fn next_action(&self, join_at: Option<Instant>) -> Option<Instant> {
+        let deadline = match (&self.ending, self.gone) {
+            (None, false) => self.deadline,
+            (_, true) => self.deadline.map(|at| at + LAST_WORDS),
+            (Some(_), false) => None,
+        };
+        let ending = self.ending.as_ref().and_then(Ending::next_action);
+        let interrupted = self.interrupted.and_then(|(_, at)| at);
+        [deadline, join_at, self.next_tick, ending, interrupted].into_iter().flatten().min()
+    }
+
+    fn handle(&mut self, source: Source) -> Result<(), BackendError> {
+        match source {
+            Source::Control => {
+                self.receive()?;
+            }
+            Source::Init => {
+                // What was reported before the end comes first.
+                while self.receive()? {}
+                self.gone = true;
+                self.next_tick = None;
+                self.interrupted = self.interrupted.map(|(signal, _)| (signal, None));
+            }
+            Source::Signals => self.pass_signals(),
+            Source::Stdin => {
+                if let Some(feed) = &mut self.jail.stdin {
+                    feed.advance();
+                }
+            }
+            Source::Stdout | Source::Stderr => self.move_stream(source),
+            Source::Door => self.hear_door(),
+        }
+        Ok(())
+    }
+
+    /// Takes one report; says whether there was one.
+    fn receive(&mut self) -> Result<bool, BackendError> {
+        let mut bytes = [0u8; REPORT_BYTES];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+        let control = &self.jail.control;
+        let mut buffers = [IoSliceMut::new(&mut bytes)];
+        let length = match recvmsg(control, &mut buffers, &mut ancillary, flags) {
+            Ok(received) => received.bytes,
+            Err(_) => 0,
+        };
+        let mut descriptor: Option<OwnedFd> = None;
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(mut fds) = message {
+                descriptor = fds.next();
+            }
+        }
+        match Report::decode(&bytes[..length]) {
+            None => return Ok(false),
+            Some(Report::Failed { step, item, errno }) => self.failed = Some((step, item, errno)),
+            Some(Report::Ended(ended)) => self.ended = Some(ended),
+            Some(Report::Door) => {
+                if let Some(listener) = descriptor {
+                    self.door = Some(Door::open(self.plan, listener)?);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// The command hears the caller's signals; if it does not end, it is ended.
+    fn pass_signals(&mut self) {
+        let Some(signals) = &self.jail.signals else { return };
+        while let Some(signal) = sys::next_signal(signals.as_fd()) {
+            let ends = matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP);
+            if ends && self.interrupted.is_some() {
+                self.end(Reason::Interrupted(signal));
+                return;
+            }
+            if ends {
+                self.interrupted = Some((signal, Instant::now().checked_add(SIGNAL_GRACE)));
+            }
+            sys::kill(self.jail.pidfd.as_fd(), signal);
+            self.observer.observe(Event::SignalForwarded { signal });
+        }
+    }
+
+    fn move_stream(&mut self, source: Source) {
+        let stream = match source {
+            Source::Stderr => &mut self.jail.stderr,
+            _ => &mut self.jail.stdout,
+        };
+        if stream.advance() == Progress::Lost {
+            self.end(Reason::OutputLost);
+        }
+    }
+
+    fn hear_door(&mut self) {
+        let Some(door) = &mut self.door else { return };
+        for visit in door.read() {
+            let host = format!("{}:{}", visit.host, visit.port);
+            let allowed = !visit.verdict.is_denial();
+            self.observer.observe(Event::Connection { host, allowed });
+        }
+    }
+
+    /// Does what is due by the clock.
+    fn keep_time(&mut self) {
+        let now = Instant::now();
+        if self.gone {
+            if self.deadline.is_some_and(|at| now >= at + LAST_WORDS) {
+                self.jail.stdout.close();
+                self.jail.stderr.close();
+            }
+            return;
+        }
+        if self.deadline.is_some_and(|at| now >= at) {
+            self.end(Reason::Deadline);
+        }
+        if let Some((signal, Some(at))) = self.interrupted
+            && now >= at
+        {
+            self.end(Reason::Interrupted(signal));
+        }
+        if self.next_tick.is_some_and(|at| now >= at) {
+            let used = members::memory(self.jail.pid);
+            self.peak_seen = self.peak_seen.max(used);
+            self.next_tick = Some(now + MEMORY_TICK);
+            if used > self.plan.limits.memory.bytes() {
+                self.end(Reason::Memory(used));
+            }
+        }
+        if let Some(ending) = &mut self.ending {
+            ending.advance(self.jail.pidfd.as_fd());
+        }
+    }
+
+    /// The first reason stands.
+    fn end(&mut self, reason: Reason) {
+        if self.ending.is_some() || self.gone {
+            return;
+        }
+        let code = match reason {
+            Reason::Deadline => Some(ErrorCode::TimedOut),
+            Reason::Memory(_) => Some(ErrorCode::MemoryLimit),
+            Reason::Interrupted(_) | Reason::OutputLost => None,
+        };
+        if let Some(code) = code {
+            self.observer.observe(Event::LimitReached { code });
+        }
+        self.ending = Some(Ending::begin(reason, self.jail.pidfd.as_fd()));
+        self.interrupted = self.interrupted.map(|(signal, _)| (signal, None));
+    }
+
+    /// Everybody inside is dead: what is in the pipes is all there will be, even if
+    /// somebody outside still holds their other ends.
+    fn drain(&mut self) {
+        for stream in [&mut self.jail.stdout, &mut self.jail.stderr] {
+            loop {
+                match stream.advance() {
+                    Progress::Open => {}
+                    Progress::Waiting => {
+                        if let Some(Waiting::Source(_)) = stream.waits_for() {
+                            stream.close();
+                        }
+                        break;
+                    }
+                    Progress::Ended | Progress::Lost => break,
+                }
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<End, BackendError> {
+        self.hear_door();
+        let io = self.ended.and_then(|ended| ended.io).or_else(|| io_counters(self.jail.pid));
+        let (_, usage) =
+            sys::reap(self.jail.pid).map_err(|error| system_error("reap the jail", &error))?;
+        // Reaped: the number may belong to somebody else by now.
+        self.jail.pid = 0;
+        let wall = match self.ended {
+            Some(ended) => Duration::from_nanos(ended.ended.saturating_sub(ended.started)),
+            None => self.jail.started.elapsed(),
+        };
+        let visits = self.door.take().map(Door::close).unwrap_or_default();
+        Ok(End {
+            failed: self.failed,
+            ended: self.ended,
+            usage,
+            io,
+            wall,
+            reason: self.ending.map(|ending| ending.reason).or_else(|| {
+                self.interrupted.map(|(signal, _)| Reason::Interrupted(signal))
+            }),
+            peak_seen: self.peak_seen,
+            visits,
+            stdout: self.jail.take_stdout(),
+            stderr: self.jail.take_stderr(),
+        })
+    }
+}
+
+fn interest<'a>(waiting: &Waiting<'a>) -> (BorrowedFd<'a>, PollFlags) {
+    match waiting {
+        Waiting::Source(fd) => (*fd, PollFlags::IN),
+        Waiting::Sink(fd) => (*fd, PollFlags::OUT),
+    }
+}
+
+/// The counters of a PID 1 that was killed before it could report, where the
+/// caller may read them.
+fn io_counters(pid: i32) -> Option<(u64, u64)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    let counter = |name: &str| {
+        text.lines().find_map(|line| line.strip_prefix(name))?.trim().parse::<u64>().ok()
+    };
+    Some((counter("rchar:")?, counter("wchar:")?))
+}

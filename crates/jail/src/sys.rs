@@ -1,0 +1,389 @@
+//! System calls that no library of ours wraps. One call a block.
+//!
+//! What runs between the clone and the execve of the command allocates nothing
+//! and takes no lock: the calling program may have other threads.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, c_int, c_long};
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::time::Duration;
+
+fn check(result: c_long) -> io::Result<c_long> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+pub(crate) fn effective_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+pub(crate) fn effective_group() -> u32 {
+    rustix::process::getegid().as_raw()
+}
+
+/// Major and minor version of the running kernel.
+pub(crate) fn kernel_version() -> (u32, u32) {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_str().unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// Which side of [`clone_into`] this is.
+pub(crate) enum Side {
+    Inside,
+    Outside { pid: i32, pidfd: OwnedFd },
+}
+
+/// clone3(2): the child gets the namespaces in `flags`, a copy of this process's
+/// memory, and starts in `cgroup` where one is given.
+///
+/// The child must not allocate or lock, and must never return from the caller's frame.
+pub(crate) fn clone_into(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Side> {
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+    #[repr(C)]
+    #[derive(Default)]
+    struct CloneArgs {
+        flags: u64,
+        pidfd: u64,
+        child_tid: u64,
+        parent_tid: u64,
+        exit_signal: u64,
+        stack: u64,
+        stack_size: u64,
+        tls: u64,
+        set_tid: u64,
+        set_tid_size: u64,
+        cgroup: u64,
+    }
+    let mut pidfd: RawFd = -1;
+    let arguments = CloneArgs {
+        flags: flags
+            | libc::CLONE_PIDFD as u64
+            | if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 },
+        pidfd: (&raw mut pidfd) as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        cgroup: cgroup.map_or(0, |fd| fd.as_raw_fd() as u64),
+        ..CloneArgs::default()
+    };
+    // SAFETY: `arguments` is a complete clone_args of the size that is passed; without
+    // CLONE_VM the child has its own copy of this stack, so both sides may return.
+    let pid = check(unsafe {
+        libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<CloneArgs>())
+    })?;
+    if pid == 0 {
+        return Ok(Side::Inside);
+    }
+    // SAFETY: CLONE_PIDFD succeeded, so the kernel wrote a new descriptor that nothing else owns.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Side::Outside { pid: pid as i32, pidfd })
+}
+
+/// fork(2) by way of libc, for a child that goes on to allocate and start threads.
+pub(crate) fn fork() -> io::Result<Side> {
+    // SAFETY: libc's fork leaves its allocator usable in the child; other locks that
+    // another thread may hold belong to code that the child does not call.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        return Ok(Side::Inside);
+    }
+    let pid = check(c_long::from(pid))? as i32;
+    let name = rustix::process::Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidData)?;
+    let pidfd = rustix::process::pidfd_open(name, rustix::process::PidfdFlags::empty())?;
+    Ok(Side::Outside { pid, pidfd })
+}
+
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: takes a number; runs no destructors, as is wanted in a cloned process.
+    unsafe { libc::_exit(code) }
+}
+
+/// Resources of a process that ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) user: Duration,
+    pub(crate) kernel: Duration,
+    /// Of the largest process, in bytes.
+    pub(crate) max_memory: u64,
+}
+
+/// Waits for a child of this process and reaps it.
+pub(crate) fn reap(pid: i32) -> io::Result<(i32, Usage)> {
+    let mut status = 0;
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    loop {
+        // SAFETY: both pointers are to locals of the right type.
+        let result = unsafe { libc::wait4(pid, &raw mut status, libc::__WALL, usage.as_mut_ptr()) };
+        match check(c_long::from(result)) {
+            Ok(_) => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    // SAFETY: zeroed is a valid rusage, and wait4 filled it in.
+    let usage = unsafe { usage.assume_init() };
+    let duration = |time: libc::timeval| {
+        Duration::new(time.tv_sec.cast_unsigned(), time.tv_usec as u32 * 1000)
+    };
+    let usage = Usage {
+        user: duration(usage.ru_utime),
+        kernel: duration(usage.ru_stime),
+        max_memory: usage.ru_maxrss.cast_unsigned() * 1024,
+    };
+    Ok((status, usage))
+}
+
+pub(crate) fn kill(pidfd: BorrowedFd<'_>, signal: i32) {
+    // SAFETY: takes numbers only; a pidfd cannot name another process by reuse.
+    unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+}
+
+/// The signals that a supervisor passes on, as a set.
+fn forwarded() -> libc::sigset_t {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the local.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    for signal in [
+        libc::SIGHUP,
+        libc::SIGINT,
+        libc::SIGQUIT,
+        libc::SIGTERM,
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+    ] {
+        // SAFETY: `set` was initialised above and `signal` is a valid number.
+        unsafe { libc::sigaddset(set.as_mut_ptr(), signal) };
+    }
+    // SAFETY: sigemptyset initialised it.
+    unsafe { set.assume_init() }
+}
+
+/// Blocks the forwarded signals and makes them readable from a descriptor.
+pub(crate) fn signal_descriptor() -> io::Result<OwnedFd> {
+    let set = forwarded();
+    // SAFETY: `set` is initialised; the old set is not asked for.
+    unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()) };
+    // SAFETY: `set` is initialised; -1 asks for a new descriptor.
+    let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+    check(c_long::from(fd))?;
+    // SAFETY: signalfd returned a new descriptor that nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Lets the forwarded signals act on this process again.
+pub(crate) fn unblock_signals() {
+    let set = forwarded();
+    // SAFETY: `set` is initialised; the old set is not asked for.
+    unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, ptr::null_mut()) };
+}
+
+/// The next signal from a descriptor of [`signal_descriptor`], if one is waiting.
+pub(crate) fn next_signal(fd: BorrowedFd<'_>) -> Option<i32> {
+    let mut info = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
+    let size = size_of::<libc::signalfd_siginfo>();
+    // SAFETY: pointer and length are those of one local.
+    let read = unsafe { libc::read(fd.as_raw_fd(), info.as_mut_ptr().cast(), size) };
+    if usize::try_from(read) != Ok(size) {
+        return None;
+    }
+    // SAFETY: the kernel filled all of it in; zeroed is valid too.
+    Some(unsafe { info.assume_init() }.ssi_signo as i32)
+}
+
+/// Changes the flags of a mount, and of all below it when `recursive` (mount_setattr(2)).
+pub(crate) fn change_mount(
+    directory: BorrowedFd<'_>,
+    path: &CStr,
+    recursive: bool,
+    attributes: MountAttributes,
+) -> io::Result<()> {
+    let flags = libc::AT_EMPTY_PATH
+        | libc::AT_SYMLINK_NOFOLLOW
+        | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: `path` ends with NUL; `attributes` is a complete mount_attr of the passed size.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            directory.as_raw_fd(),
+            path.as_ptr(),
+            flags,
+            &raw const attributes,
+            size_of::<MountAttributes>(),
+        )
+    };
+    check(result).map(drop)
+}
+
+/// `struct mount_attr` of mount_setattr(2).
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct MountAttributes {
+    pub(crate) set: u64,
+    pub(crate) clear: u64,
+    pub(crate) propagation: u64,
+    pub(crate) user_namespace: u64,
+}
+
+impl MountAttributes {
+    pub(crate) const RDONLY: u64 = 0x1;
+    pub(crate) const NOSUID: u64 = 0x2;
+    pub(crate) const NODEV: u64 = 0x4;
+    pub(crate) const IDMAP: u64 = 0x0010_0000;
+}
+
+pub(crate) fn landlock_version() -> u32 {
+    const LANDLOCK_CREATE_RULESET_VERSION: u32 = 1;
+    // SAFETY: the version query takes no attributes.
+    let version = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            ptr::null::<u8>(),
+            0usize,
+            LANDLOCK_CREATE_RULESET_VERSION,
+        )
+    };
+    u32::try_from(version).unwrap_or(0)
+}
+
+/// `struct landlock_ruleset_attr`; older kernels take the first `size` bytes of it.
+#[repr(C)]
+pub(crate) struct RulesetAttributes {
+    pub(crate) handled_access_fs: u64,
+    pub(crate) handled_access_net: u64,
+    pub(crate) scoped: u64,
+}
+
+pub(crate) fn create_ruleset(attributes: &RulesetAttributes, size: usize) -> io::Result<OwnedFd> {
+    debug_assert!(size <= size_of::<RulesetAttributes>());
+    // SAFETY: `size` bytes of `attributes` are readable, as asserted above.
+    let fd = check(unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, &raw const *attributes, size, 0u32)
+    })?;
+    // SAFETY: the call returned a new descriptor that nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+pub(crate) fn allow_beneath(
+    ruleset: BorrowedFd<'_>,
+    path: BorrowedFd<'_>,
+    access: u64,
+) -> io::Result<()> {
+    const LANDLOCK_RULE_PATH_BENEATH: c_int = 1;
+    #[repr(C, packed)]
+    struct PathBeneath {
+        allowed_access: u64,
+        parent_fd: i32,
+    }
+    let rule = PathBeneath { allowed_access: access, parent_fd: path.as_raw_fd() };
+    // SAFETY: `rule` is a complete landlock_path_beneath_attr.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_landlock_add_rule,
+            ruleset.as_raw_fd(),
+            LANDLOCK_RULE_PATH_BENEATH,
+            &raw const rule,
+            0u32,
+        )
+    })
+    .map(drop)
+}
+
+pub(crate) fn restrict_self(ruleset: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    check(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0u32) })
+        .map(drop)
+}
+
+/// Joins a new, empty session keyring (keyctl(2)). A kernel without keys has none to leak.
+pub(crate) fn join_new_keyring() -> io::Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: c_int = 1;
+    // SAFETY: a null name asks for an anonymous keyring.
+    let result = unsafe {
+        libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, ptr::null::<u8>(), 0, 0, 0)
+    };
+    match check(result) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+/// Closes every descriptor from 3 on that is not in `keep`, which is sorted.
+pub(crate) fn close_all_but(keep: &[RawFd]) -> io::Result<()> {
+    let mut first: u32 = 3;
+    for fd in keep {
+        let fd = fd.cast_unsigned();
+        if fd > first {
+            close_range(first, fd - 1)?;
+        }
+        first = first.max(fd + 1);
+    }
+    close_range(first, u32::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> io::Result<()> {
+    // SAFETY: runs in a cloned process whose other descriptors no Rust value will use again.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
+}
+
+/// Brings the loopback interface of this network namespace up (netdevice(7)).
+pub(crate) fn raise_loopback() -> io::Result<()> {
+    let mut request = MaybeUninit::<libc::ifreq>::zeroed();
+    // SAFETY: zeroed is a valid ifreq: it holds bytes, integers and a union of both.
+    let request = unsafe { request.assume_init_mut() };
+    request.ifr_name[0] = b'l' as _;
+    request.ifr_name[1] = b'o' as _;
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as _;
+    // SAFETY: takes numbers only.
+    let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
+    check(c_long::from(socket))?;
+    // SAFETY: socket returned a new descriptor that nothing else owns.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    // SAFETY: `request` is a complete ifreq with a terminated name.
+    let result = unsafe {
+        libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw mut *request)
+    };
+    check(c_long::from(result)).map(drop)
+}
+
+/// Sends `message`, and `fd` with it.
+pub(crate) fn send_with_descriptor(
+    socket: BorrowedFd<'_>,
+    message: &[u8],
+    fd: BorrowedFd<'_>,
+) -> io::Result<()> {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = [fd];
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    sendmsg(socket, &[io::IoSlice::new(message)], &mut control, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Drops every user, group and capability that root has and a helper does not
+/// need, for a process that goes on to talk to strangers.
+pub(crate) fn become_user(user: u32, group: u32) -> io::Result<()> {
+    // SAFETY: an empty list has no pointer to be read.
+    check(unsafe { libc::syscall(libc::SYS_setgroups, 0, ptr::null::<libc::gid_t>()) })?;
+    // SAFETY: takes numbers only.
+    check(unsafe { libc::syscall(libc::SYS_setresgid, group, group, group) })?;
+    // SAFETY: takes numbers only.
+    check(unsafe { libc::syscall(libc::SYS_setresuid, user, user, user) }).map(drop)
+}
+
+/// A descriptor that the caller knows to be open for as long as it uses the result.
+pub(crate) fn borrow<'a>(fd: RawFd) -> BorrowedFd<'a> {
+    // SAFETY: only the steps of `apply` call this, on descriptors that they opened
+    // and that stay open until the process executes or ends.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}

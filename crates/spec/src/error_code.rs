@@ -1,0 +1,116 @@
+//! Stable error codes. A code is never reused and never changes its meaning;
+//! each has a page in `docs/errors/`.
+
+use serde::{Deserialize, Serialize};
+
+/// Whose fault an error is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Blame {
+    /// The request is wrong.
+    Caller,
+    /// The command did what its policy denies.
+    Policy,
+    /// The command reached a limit.
+    Limit,
+    /// The command itself failed.
+    Command,
+    /// This host cannot do what was asked.
+    Host,
+    /// Capsule failed.
+    Internal,
+}
+
+macro_rules! error_codes {
+    ($($variant:ident = $code:literal, $blame:ident, $retryable:literal, $summary:literal;)*) => {
+        /// What went wrong, as a stable code. The first digit is the family:
+        /// 1 configuration, 2 sandbox set-up, 3 execution, 4 resource limits,
+        /// 5 security violations, 6 system.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum ErrorCode {
+            $(
+                #[doc = $summary]
+                #[serde(rename = $code)]
+                $variant,
+            )*
+        }
+
+        impl ErrorCode {
+            /// Every code, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The code on the wire: `E` and four digits.
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code),* }
+            }
+
+            /// Whose fault it is.
+            pub const fn blame(self) -> Blame {
+                match self { $(Self::$variant => Blame::$blame),* }
+            }
+
+            /// Whether the same request can succeed later.
+            pub const fn retryable(self) -> bool {
+                match self { $(Self::$variant => $retryable),* }
+            }
+
+            /// One sentence for tables.
+            pub const fn summary(self) -> &'static str {
+                match self { $(Self::$variant => $summary),* }
+            }
+        }
+    };
+}
+
+error_codes! {
+    InvalidRequest = "E1001", Caller, false, "The request is not valid JSON, or is too large.";
+    UnknownOption = "E1002", Caller, false, "A field or flag is not known.";
+    InvalidValue = "E1003", Caller, false, "A value is malformed or out of range.";
+    MissingCommand = "E1004", Caller, false, "No command was given.";
+    InvalidPath = "E1005", Caller, false, "A path is relative, reserved or malformed.";
+    ConflictingOptions = "E1006", Caller, false, "Two options contradict each other.";
+    InvalidConfig = "E1007", Caller, false, "The configuration file cannot be used.";
+    UnknownProfile = "E1008", Caller, false, "The configuration file has no such profile.";
+    NamespacesUnavailable = "E2001", Host, false, "This host does not let this user create namespaces.";
+    SetupFailed = "E2002", Host, false, "A wall of the jail could not be built.";
+    MountFailed = "E2003", Caller, false, "A path could not be mounted into the jail.";
+    WallUnavailable = "E2004", Host, false, "A required wall cannot be built on this host.";
+    CgroupFailed = "E2005", Host, true, "A control group could not be created or joined.";
+    DoorFailed = "E2006", Host, true, "The network door could not be opened.";
+    CommandNotFound = "E3001", Command, false, "The command does not exist inside the jail.";
+    CommandNotExecutable = "E3002", Command, false, "The command exists but cannot be executed.";
+    TimedOut = "E3003", Limit, false, "The command ran longer than its timeout.";
+    Killed = "E3004", Command, false, "The command was ended by a signal.";
+    NonZeroExit = "E3005", Command, false, "The command ended with a non-zero exit code.";
+    WorkdirMissing = "E3006", Caller, false, "The working directory does not exist inside the jail.";
+    Interrupted = "E3007", Caller, true, "Capsule was told to stop before the command ended.";
+    MemoryLimit = "E4001", Limit, false, "The command used more memory than its limit.";
+    ProcessLimit = "E4002", Limit, false, "The command tried to have more processes than its limit.";
+    OutputLimit = "E4003", Limit, false, "The command wrote more output than its limit.";
+    ForbiddenSystemCall = "E5001", Policy, false, "The command was killed for a system call that its profile forbids.";
+    DeniedHost = "E5002", Policy, false, "The command tried to reach a host that is not allowed.";
+    UnsafePath = "E5003", Policy, false, "A mount source goes through a symbolic link.";
+    SystemFailure = "E6001", Internal, true, "The operating system refused a call that should have succeeded.";
+    OutOfResources = "E6002", Host, true, "This host is out of processes, descriptors or memory.";
+    OutputClosed = "E6003", Host, false, "The reader of the output went away.";
+}
+
+impl std::fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ErrorCode;
+
+    #[test]
+    fn codes_are_unique_and_ordered() {
+        let codes: Vec<_> = ErrorCode::ALL.iter().map(|code| code.code()).collect();
+        let mut sorted = codes.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(codes, sorted);
+    }
+}

@@ -1,0 +1,3 @@
+//! The JSON shapes that callers see: each a view of [`crate::Outcome`].
+
+pub(crate) mod command;
