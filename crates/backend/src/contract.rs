@@ -9,6 +9,8 @@ pub struct Capabilities {
     pub name: &'static str,
     /// Whether a task can run at all, and if not, why and what would help.
     pub usable: Result<(), Failure>,
+    /// What was found on this host, for people: name and value.
+    pub facts: Vec<(String, String)>,
     /// Every wall that this kind of sandbox has, and how well it would stand.
     pub walls: Vec<WallStatus>,
 }

@@ -1,1 +1,39 @@
-fn main() {}
+//! `capsule`: run code that nobody has read yet, and let it do no harm.
+//!
+//! Owns: the verbs. One file a verb under `commands`; [`wire`] alone names
+//! concrete backends.
+
+mod attack;
+mod bench;
+mod commands;
+mod wire;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use commands::Verb;
+
+/// Run code that nobody has read yet, and let it do no harm
+#[derive(Debug, Parser)]
+#[command(name = "capsule", version, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Capsule {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    // `exec` has its own errors, codes and JSON: they are those of capsule-run.
+    if arguments.get(1).is_some_and(|verb| verb == "exec") {
+        return commands::exec::run(arguments.into_iter().skip(1));
+    }
+    match Capsule::parse_from(arguments).verb.run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -138,9 +138,7 @@ fn check_label(label: &str) -> Result<(), HostProblem> {
 }
 
 fn looks_like_a_number(label: &str) -> bool {
-    let digits = label
-        .strip_prefix("0x")
-        .or_else(|| label.strip_prefix("0X"));
+    let digits = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
     match digits {
         Some(hex) => hex.bytes().all(|byte| byte.is_ascii_hexdigit()),
         None => label.bytes().all(|byte| byte.is_ascii_digit()),
@@ -151,10 +149,7 @@ impl FromStr for HostRule {
     type Err = HostRuleError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse(text).map_err(|problem| HostRuleError {
-            text: text.to_owned(),
-            problem,
-        })
+        parse(text).map_err(|problem| HostRuleError { text: text.to_owned(), problem })
     }
 }
 
@@ -163,10 +158,7 @@ fn parse(text: &str) -> Result<HostRule, HostProblem> {
     if let Ok(address) = text.parse::<Ipv6Addr>() {
         // Bare, as `ip addr` prints it: no port can follow, so it is clear.
         let pattern = Pattern::Address(address.into());
-        return Ok(HostRule {
-            pattern,
-            port: None,
-        });
+        return Ok(HostRule { pattern, port: None });
     }
     let (host, port) = split_port(text)?;
     let pattern = if let Some(inner) = host.strip_prefix('[') {
@@ -250,9 +242,7 @@ impl Serialize for HostRule {
 
 impl<'de> Deserialize<'de> for HostRule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -261,22 +251,34 @@ impl<'de> Deserialize<'de> for HostRule {
 pub struct HostRuleError {
     /// What was given, unchanged.
     pub text: String,
+    /// What is wrong with it.
     pub problem: HostProblem,
 }
 
 /// What is wrong with a host, a port, or the text round them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostProblem {
+    /// Nothing there.
     Empty,
+    /// A URL's `https://`.
     Scheme,
+    /// A URL's `user@`.
     UserInfo,
+    /// A path, query or fragment.
     Path,
+    /// Not a number from 1 to 65535.
     Port,
+    /// Letters that need punycode.
     NotAscii,
+    /// Two dots in a row, or one in front.
     EmptyLabel,
+    /// More than DNS can hold.
     TooLong,
+    /// A `*` that is not the whole first label.
     WildcardInside,
+    /// What some resolver reads as an address, and others do not.
     OddAddress,
+    /// A character or hyphen where a name has none.
     NotAName,
 }
 
@@ -431,11 +433,7 @@ mod tests {
             ("10.1.2.3", "10.1.2.4", 80, false),
             ("[fd00::1]", "fd00:0::1", 80, true),
         ] {
-            assert_eq!(
-                rule(text).matches_name(host, port),
-                expected,
-                "{text} {host}:{port}"
-            );
+            assert_eq!(rule(text).matches_name(host, port), expected, "{text} {host}:{port}");
         }
     }
 
@@ -452,10 +450,7 @@ mod tests {
     #[test]
     fn json_is_the_text() {
         let rules: Vec<HostRule> = serde_json::from_str(r#"["*.Example.org:443"]"#).unwrap();
-        assert_eq!(
-            serde_json::to_string(&rules).unwrap(),
-            r#"["*.example.org:443"]"#
-        );
+        assert_eq!(serde_json::to_string(&rules).unwrap(), r#"["*.example.org:443"]"#);
         assert!(serde_json::from_str::<HostRule>(r#""a b""#).is_err());
     }
 

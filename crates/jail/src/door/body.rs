@@ -47,10 +47,7 @@ impl Body {
         let state = match framing {
             None | Some(Framing::Length(0)) => State::Over,
             Some(Framing::Length(bytes)) => State::Plain(bytes),
-            Some(Framing::Chunked) => State::Size {
-                value: 0,
-                digits: 0,
-            },
+            Some(Framing::Chunked) => State::Size { value: 0, digits: 0 },
             Some(Framing::UntilClose) => State::UntilClose,
         };
         Self { state }
@@ -105,10 +102,7 @@ impl State {
         Ok(match (self, byte) {
             (Self::Size { value, digits }, _) if byte.is_ascii_hexdigit() && digits < 15 => {
                 let digit = (byte as char).to_digit(16).ok_or(BodyError)?;
-                Self::Size {
-                    value: value * 16 + u64::from(digit),
-                    digits: digits + 1,
-                }
+                Self::Size { value: value * 16 + u64::from(digit), digits: digits + 1 }
             }
             (Self::Size { value, digits: 1.. }, b'\r') => Self::SizeLf { value },
             (Self::Size { value, digits: 1.. }, b';' | b' ' | b'\t') => {
@@ -116,39 +110,20 @@ impl State {
             }
             (Self::Extension { value, .. }, b'\r') => Self::SizeLf { value },
             (Self::Extension { value, bytes }, _) if is_text && bytes < TRAILER_BYTES => {
-                Self::Extension {
-                    value,
-                    bytes: bytes + 1,
-                }
+                Self::Extension { value, bytes: bytes + 1 }
             }
-            (Self::SizeLf { value: 0 }, b'\n') => Self::Trailer {
-                in_line: false,
-                bytes: 0,
-            },
+            (Self::SizeLf { value: 0 }, b'\n') => Self::Trailer { in_line: false, bytes: 0 },
             (Self::SizeLf { value }, b'\n') => Self::Data(value),
             (Self::DataCr, b'\r') => Self::DataLf,
-            (Self::DataLf, b'\n') => Self::Size {
-                value: 0,
-                digits: 0,
-            },
+            (Self::DataLf, b'\n') => Self::Size { value: 0, digits: 0 },
             (Self::Trailer { in_line: false, .. }, b'\r') => Self::EndLf,
-            (
-                Self::Trailer {
-                    in_line: true,
-                    bytes,
-                },
-                b'\r',
-            ) => Self::TrailerLf { bytes },
+            (Self::Trailer { in_line: true, bytes }, b'\r') => Self::TrailerLf { bytes },
             // A line that starts with a blank would be a folded one.
             (Self::Trailer { in_line: false, .. }, b' ' | b'\t') => return Err(BodyError),
-            (Self::Trailer { bytes, .. }, _) if is_text && bytes < TRAILER_BYTES => Self::Trailer {
-                in_line: true,
-                bytes: bytes + 1,
-            },
-            (Self::TrailerLf { bytes }, b'\n') => Self::Trailer {
-                in_line: false,
-                bytes,
-            },
+            (Self::Trailer { bytes, .. }, _) if is_text && bytes < TRAILER_BYTES => {
+                Self::Trailer { in_line: true, bytes: bytes + 1 }
+            }
+            (Self::TrailerLf { bytes }, b'\n') => Self::Trailer { in_line: false, bytes },
             (Self::EndLf, b'\n') => Self::Over,
             _ => return Err(BodyError),
         })
@@ -171,15 +146,9 @@ mod tests {
     fn bodies_end_where_they_say() {
         assert_eq!(run(Framing::Length(3), b"abcGET"), Ok((3, true)));
         assert_eq!(run(Framing::Length(9), b"abc"), Ok((3, false)));
+        assert_eq!(run(Framing::Chunked, b"3\r\nabc\r\n0\r\n\r\nGET"), Ok((13, true)));
         assert_eq!(
-            run(Framing::Chunked, b"3\r\nabc\r\n0\r\n\r\nGET"),
-            Ok((13, true))
-        );
-        assert_eq!(
-            run(
-                Framing::Chunked,
-                b"A;x=1\r\n0123456789\r\n0\r\nX: y\r\n\r\n"
-            ),
+            run(Framing::Chunked, b"A;x=1\r\n0123456789\r\n0\r\nX: y\r\n\r\n"),
             Ok((30, true))
         );
         assert_eq!(run(Framing::UntilClose, b"abc"), Ok((3, false)));

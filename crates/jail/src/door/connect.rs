@@ -34,11 +34,7 @@ impl Door {
                 admitted.push(SocketAddr::new(address, wanted.port));
             }
         }
-        if admitted.is_empty() {
-            Err(Verdict::InsideAddress)
-        } else {
-            Ok(admitted)
-        }
+        if admitted.is_empty() { Err(Verdict::InsideAddress) } else { Ok(admitted) }
     }
 
     /// The first half of [`Door::admit`]: for a request that goes out on a
@@ -56,9 +52,7 @@ impl Door {
     }
 
     fn is_open_address(&self, address: IpAddr, port: u16) -> bool {
-        self.rules
-            .iter()
-            .any(|rule| rule.names_address(address, port))
+        self.rules.iter().any(|rule| rule.names_address(address, port))
             || !(is_special(address) || is_own(address, &self.own_addresses))
     }
 }
@@ -80,11 +74,7 @@ pub(super) fn connect(addresses: &[SocketAddr], patience: Duration) -> Result<Tc
         if racing.is_empty() {
             return Err(Verdict::Unreachable);
         }
-        let until = if waiting.len() > 0 {
-            deadline.min(next_start)
-        } else {
-            deadline
-        };
+        let until = if waiting.len() > 0 { deadline.min(next_start) } else { deadline };
         let decided = wait_for_any(&racing, until).map_err(|_| Verdict::Unreachable)?;
         for index in decided.into_iter().rev() {
             let stream = racing.remove(index);
@@ -108,7 +98,5 @@ fn wait_for_any(racing: &[TcpStream], until: Instant) -> io::Result<Vec<usize>> 
     };
     let mut fds: Vec<_> = racing.iter().map(interest).collect();
     sys::poll(&mut fds, until.saturating_duration_since(Instant::now()))?;
-    Ok((0..fds.len())
-        .filter(|index| fds[*index].revents != 0)
-        .collect())
+    Ok((0..fds.len()).filter(|index| fds[*index].revents != 0).collect())
 }

@@ -15,14 +15,9 @@ use capsule_spec::HostRule;
 #[must_use]
 pub fn proxy_environment(port: u16, rules: &[HostRule]) -> Vec<(&'static str, String)> {
     let door = format!("http://127.0.0.1:{port}");
-    let names_loopback = rules
-        .iter()
-        .any(|rule| rule.address().is_some_and(|address| address.is_loopback()));
-    let exempt = if names_loopback {
-        ""
-    } else {
-        "localhost,127.0.0.1,::1"
-    };
+    let names_loopback =
+        rules.iter().any(|rule| rule.address().is_some_and(|address| address.is_loopback()));
+    let exempt = if names_loopback { "" } else { "localhost,127.0.0.1,::1" };
     vec![
         ("http_proxy", door.clone()),
         ("https_proxy", door.clone()),

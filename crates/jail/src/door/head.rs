@@ -112,9 +112,7 @@ pub(super) fn find_end(bytes: &[u8], seen: usize) -> Result<Option<usize>, HeadE
 impl<'a> Head<'a> {
     /// Reads a whole head, the empty line at its end included.
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, HeadError> {
-        let lines = bytes
-            .strip_suffix(b"\r\n\r\n")
-            .ok_or(HeadError::StartLine)?;
+        let lines = bytes.strip_suffix(b"\r\n\r\n").ok_or(HeadError::StartLine)?;
         let mut lines = split_lines(lines)?.into_iter();
         let start = lines.next().ok_or(HeadError::StartLine)?;
         let fields = lines.map(Field::parse).collect::<Result<_, _>>()?;
@@ -148,12 +146,8 @@ impl<'a> Head<'a> {
                 if !digits || lengths.next().is_some() {
                     return Err(HeadError::Length);
                 }
-                let length = str::from_utf8(length)
-                    .ok()
-                    .and_then(|text| text.parse().ok());
-                length
-                    .map(|bytes| Some(Framing::Length(bytes)))
-                    .ok_or(HeadError::Length)
+                let length = str::from_utf8(length).ok().and_then(|text| text.parse().ok());
+                length.map(|bytes| Some(Framing::Length(bytes))).ok_or(HeadError::Length)
             }
             (None, Some(encoding)) => {
                 let chunked = encoding.eq_ignore_ascii_case(b"chunked");
@@ -184,9 +178,7 @@ impl<'a> Head<'a> {
             "http2-settings",
         ];
         for field in &self.fields {
-            let fixed = OF_THE_CONNECTION
-                .iter()
-                .any(|name| field.name.eq_ignore_ascii_case(name));
+            let fixed = OF_THE_CONNECTION.iter().any(|name| field.name.eq_ignore_ascii_case(name));
             if fixed || self.lists("connection", field.name) {
                 continue;
             }
@@ -215,10 +207,7 @@ fn split_lines(bytes: &[u8]) -> Result<Vec<&[u8]>, HeadError> {
         if line.contains(&b'\r') {
             return Err(HeadError::BareLineEnd);
         }
-        if line
-            .iter()
-            .any(|byte| byte.is_ascii_control() && *byte != b'\t')
-        {
+        if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
             return Err(HeadError::ControlByte);
         }
     }
@@ -230,10 +219,7 @@ impl<'a> Field<'a> {
         if line.starts_with(b" ") || line.starts_with(b"\t") {
             return Err(HeadError::FoldedField);
         }
-        let colon = line
-            .iter()
-            .position(|byte| *byte == b':')
-            .ok_or(HeadError::FieldName)?;
+        let colon = line.iter().position(|byte| *byte == b':').ok_or(HeadError::FieldName)?;
         let name = &line[..colon];
         if !is_token(name) {
             return Err(HeadError::FieldName);

@@ -73,11 +73,7 @@ impl Filter for HelloGate<'_> {
 
     fn source_ended(&mut self) -> Result<(), Fault> {
         self.is_over = true;
-        if self.held.is_empty() {
-            Ok(())
-        } else {
-            Err(Fault::ServerName)
-        }
+        if self.held.is_empty() { Ok(()) } else { Err(Fault::ServerName) }
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -103,18 +99,10 @@ fn read_hello(bytes: &[u8]) -> Hello {
         // the message, which may be cut anywhere.
         match rest {
             [kind, ..] if *kind != RECORD_IS_HANDSHAKE => {
-                return if message.is_empty() {
-                    Hello::NotTls
-                } else {
-                    Hello::Malformed
-                };
+                return if message.is_empty() { Hello::NotTls } else { Hello::Malformed };
             }
             [_, major, ..] if *major != 3 => {
-                return if message.is_empty() {
-                    Hello::NotTls
-                } else {
-                    Hello::Malformed
-                };
+                return if message.is_empty() { Hello::NotTls } else { Hello::Malformed };
             }
             [_, _, _, high, low, tail @ ..] => {
                 let length = usize::from(u16::from_be_bytes([*high, *low]));
@@ -182,11 +170,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn number(&mut self, bytes: usize) -> Option<usize> {
-        Some(
-            self.take(bytes)?
-                .iter()
-                .fold(0, |sum, byte| sum << 8 | usize::from(*byte)),
-        )
+        Some(self.take(bytes)?.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)))
     }
 
     /// What stands behind its own length of `bytes` bytes.
@@ -208,10 +192,7 @@ pub(super) mod tests {
             |bytes: usize, data: &[u8]| [&data.len().to_be_bytes()[8 - bytes..], data].concat();
         let mut extensions = vec![0, 23, 0, 0];
         for name in names {
-            let list = sized(
-                2,
-                &[&[NAME_IS_HOST][..], &sized(2, name.as_bytes())].concat(),
-            );
+            let list = sized(2, &[&[NAME_IS_HOST][..], &sized(2, name.as_bytes())].concat());
             extensions.extend([&[0, 0][..], &sized(2, &list)].concat());
         }
         let body = [
@@ -234,16 +215,9 @@ pub(super) mod tests {
     fn the_name_is_found_however_the_hello_is_cut() {
         for piece in [1, 3, 4, 50, 4000] {
             let bytes = hello(&["example.org"], piece);
-            assert_eq!(
-                read_hello(&bytes),
-                Hello::Named(Some("example.org".to_owned()))
-            );
+            assert_eq!(read_hello(&bytes), Hello::Named(Some("example.org".to_owned())));
             for cut in 0..bytes.len() {
-                assert_eq!(
-                    read_hello(&bytes[..cut]),
-                    Hello::Incomplete,
-                    "{piece} {cut}"
-                );
+                assert_eq!(read_hello(&bytes[..cut]), Hello::Incomplete, "{piece} {cut}");
             }
         }
     }
@@ -251,10 +225,7 @@ pub(super) mod tests {
     #[test]
     fn no_name_two_names_and_no_tls() {
         assert_eq!(read_hello(&hello(&[], 4000)), Hello::Named(None));
-        assert_eq!(
-            read_hello(&hello(&["a.org", "b.org"], 4000)),
-            Hello::Malformed
-        );
+        assert_eq!(read_hello(&hello(&["a.org", "b.org"], 4000)), Hello::Malformed);
         assert_eq!(read_hello(b"SSH-2.0-x\r\n"), Hello::NotTls);
         assert_eq!(read_hello(b"\x16\x02"), Hello::NotTls);
         assert_eq!(read_hello(b"\x16\x03\x01\x00\x00"), Hello::Malformed);

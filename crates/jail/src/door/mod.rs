@@ -144,16 +144,7 @@ pub fn serve(
     let own_addresses = sys::interface_addresses().map_err(DoorError::OwnAddresses)?;
     let resolver = resolver::Resolver::new(&own_addresses);
     let resolve: Resolve = Box::new(move |name| resolver.resolve(name));
-    stand(
-        listener,
-        Door {
-            rules,
-            limits,
-            own_addresses,
-            resolve,
-            log: Box::new(log),
-        },
-    )
+    stand(listener, Door { rules, limits, own_addresses, resolve, log: Box::new(log) })
 }
 
 fn stand(listener: TcpListener, door: Door) -> Result<Infallible, DoorError> {
@@ -188,9 +179,7 @@ fn stand(listener: TcpListener, door: Door) -> Result<Infallible, DoorError> {
 /// Whether waiting helps: descriptors or memory are short, or a signal came.
 fn is_passing(error: &io::Error) -> bool {
     let short = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-    error
-        .raw_os_error()
-        .is_some_and(|code| short.contains(&code))
+    error.raw_os_error().is_some_and(|code| short.contains(&code))
         || error.kind() == io::ErrorKind::Interrupted
 }
 

@@ -76,14 +76,7 @@ pub(super) enum Until {
 impl<'f> Lane<'f> {
     /// A lane that first sends `opening`, which the filter does not see.
     pub(super) fn new(filter: &'f mut dyn Filter, opening: Vec<u8>) -> Self {
-        Self {
-            filter,
-            pending: opening,
-            sent: 0,
-            surplus: Vec::new(),
-            moved: 0,
-            is_shut: false,
-        }
+        Self { filter, pending: opening, sent: 0, surplus: Vec::new(), moved: 0, is_shut: false }
     }
 
     /// Gives the lane bytes that were read before it was made.
@@ -152,10 +145,7 @@ impl<'f> Lane<'f> {
 }
 
 fn is_retry(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 /// Runs both lanes. Both sockets must be non-blocking. After an error, and after
@@ -185,16 +175,8 @@ pub(super) fn relay(
             }
             Until::AnswerEnds => {}
         }
-        let deadline = [
-            Some(last_move + idle),
-            up.filter.deadline(),
-            down.filter.deadline(),
-        ];
-        let deadline = deadline
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(last_move + idle);
+        let deadline = [Some(last_move + idle), up.filter.deadline(), down.filter.deadline()];
+        let deadline = deadline.into_iter().flatten().min().unwrap_or(last_move + idle);
         let left = deadline.saturating_duration_since(Instant::now());
         let mut fds = [interest(guest, up, down), interest(origin, down, up)];
         let is_ready = sys::poll(&mut fds, left).map_err(|_| Fault::SinkOrSourceGone)?;
@@ -203,11 +185,7 @@ pub(super) fn relay(
                 continue;
             }
             let is_filter = last_move + idle > deadline;
-            return Err(if is_filter {
-                Fault::ServerName
-            } else {
-                Fault::Idle
-            });
+            return Err(if is_filter { Fault::ServerName } else { Fault::Idle });
         }
         let [guest_events, origin_events] = fds.map(|fd| fd.revents);
         // Told about a socket that was only watched: it broke.
@@ -241,11 +219,7 @@ fn interest(socket: &TcpStream, from: &Lane<'_>, to: &Lane<'_>) -> libc::pollfd 
     }
     let is_watched = events != 0 || (to.is_reading() && !from.has_pending());
     let fd = if is_watched { socket.as_raw_fd() } else { -1 };
-    libc::pollfd {
-        fd,
-        events,
-        revents: 0,
-    }
+    libc::pollfd { fd, events, revents: 0 }
 }
 
 fn shut_if_done(lane: &mut Lane<'_>, sink: &TcpStream) {

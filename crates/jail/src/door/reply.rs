@@ -27,35 +27,22 @@ pub(super) fn refusal(verdict: Verdict, asked: &str, afterwards: Afterwards) -> 
             format!("host \"{asked}\" is not in the allow-list; hint: --allow-host {asked}"),
         ),
         Verdict::InsideAddress => ("403 Forbidden", inside_text(asked)),
-        Verdict::WrongServerName => (
-            "403 Forbidden",
-            format!("TLS inside the tunnel to \"{asked}\" names another server"),
-        ),
+        Verdict::WrongServerName => {
+            ("403 Forbidden", format!("TLS inside the tunnel to \"{asked}\" names another server"))
+        }
         Verdict::BadRequest => ("400 Bad Request", asked.to_owned()),
-        Verdict::SlowRequest => (
-            "408 Request Timeout",
-            "the request took too long".to_owned(),
-        ),
-        Verdict::LongRequest => (
-            "431 Request Header Fields Too Large",
-            "the request head is too long".to_owned(),
-        ),
-        Verdict::NameNotFound => (
-            "502 Bad Gateway",
-            format!("the name in \"{asked}\" could not be resolved"),
-        ),
-        Verdict::Unreachable => (
-            "502 Bad Gateway",
-            format!("\"{asked}\" could not be reached"),
-        ),
-        Verdict::BadAnswer => (
-            "502 Bad Gateway",
-            format!("\"{asked}\" gave no complete HTTP answer"),
-        ),
-        Verdict::TimedOut => (
-            "504 Gateway Timeout",
-            format!("\"{asked}\" did not answer in time"),
-        ),
+        Verdict::SlowRequest => ("408 Request Timeout", "the request took too long".to_owned()),
+        Verdict::LongRequest => {
+            ("431 Request Header Fields Too Large", "the request head is too long".to_owned())
+        }
+        Verdict::NameNotFound => {
+            ("502 Bad Gateway", format!("the name in \"{asked}\" could not be resolved"))
+        }
+        Verdict::Unreachable => ("502 Bad Gateway", format!("\"{asked}\" could not be reached")),
+        Verdict::BadAnswer => {
+            ("502 Bad Gateway", format!("\"{asked}\" gave no complete HTTP answer"))
+        }
+        Verdict::TimedOut => ("504 Gateway Timeout", format!("\"{asked}\" did not answer in time")),
         Verdict::OverCapacity => (
             "503 Service Unavailable",
             "too many connections at once; hint: use fewer, or close idle ones".to_owned(),
@@ -88,11 +75,8 @@ fn inside_text(asked: &str) -> String {
 
 fn reply(status: &str, text: &dyn Display, is_denial: bool, afterwards: Afterwards) -> Vec<u8> {
     let body = format!("capsule: {text}\n");
-    let code = if is_denial {
-        format!("X-Capsule-Error: {POLICY_CODE}\r\n")
-    } else {
-        String::new()
-    };
+    let code =
+        if is_denial { format!("X-Capsule-Error: {POLICY_CODE}\r\n") } else { String::new() };
     let close = match afterwards {
         Afterwards::Keep => "",
         Afterwards::Close => "Connection: close\r\n",

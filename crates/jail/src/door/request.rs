@@ -56,9 +56,7 @@ impl Request {
         if !is_token(method) || target.is_empty() || target.contains(&b'\t') {
             return Err(HeadError::StartLine);
         }
-        let method = str::from_utf8(method)
-            .map_err(|_| HeadError::StartLine)?
-            .to_owned();
+        let method = str::from_utf8(method).map_err(|_| HeadError::StartLine)?.to_owned();
         let version = Version::parse(version)?;
         if head.values("host").count() > 1 {
             return Err(HeadError::TwoHosts);
@@ -83,13 +81,7 @@ impl Request {
             let head = head_for_origin(&method, &authority, path, version, &head, framing);
             (authority, Kind::Page { head, framing })
         };
-        Ok(Self {
-            method,
-            version,
-            authority,
-            kind,
-            keeps_connection,
-        })
+        Ok(Self { method, version, authority, kind, keeps_connection })
     }
 
     /// Whether sending it twice does no harm (RFC 9110, 9.2.1), so that it may go
@@ -109,10 +101,7 @@ fn split_target(target: &[u8]) -> Result<(&[u8], &[u8]), HeadError> {
     if target.contains(&b'#') {
         return Err(HeadError::Fragment);
     }
-    let scheme = target
-        .split(|byte| *byte == b':')
-        .next()
-        .unwrap_or_default();
+    let scheme = target.split(|byte| *byte == b':').next().unwrap_or_default();
     let after = &target[scheme.len()..];
     let Some(rest) = after.strip_prefix(b"://") else {
         return Err(HeadError::NotAbsolute);
@@ -120,10 +109,7 @@ fn split_target(target: &[u8]) -> Result<(&[u8], &[u8]), HeadError> {
     if !scheme.eq_ignore_ascii_case(b"http") {
         return Err(HeadError::Scheme);
     }
-    let end = rest
-        .iter()
-        .position(|byte| *byte == b'/')
-        .unwrap_or(rest.len());
+    let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
     Ok(rest.split_at(end))
 }
 

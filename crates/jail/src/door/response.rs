@@ -96,9 +96,7 @@ impl Filter for Response {
             self.rewrite(&head[..end], out).map_err(Fault::BadAnswer)?;
         }
         if let State::Body(body) = &mut self.state {
-            let count = body
-                .take(&input[used..])
-                .map_err(|_| Fault::BadAnswerBody)?;
+            let count = body.take(&input[used..]).map_err(|_| Fault::BadAnswerBody)?;
             out.extend_from_slice(&input[used..used + count]);
             used += count;
         }
@@ -122,9 +120,7 @@ fn split_status(line: &[u8]) -> Result<(Version, u16, &[u8]), HeadError> {
     let version = Version::parse(words.next().unwrap_or_default())?;
     let status = words.next().unwrap_or_default();
     let digits = status.len() == 3 && status.iter().all(u8::is_ascii_digit);
-    let status = str::from_utf8(status)
-        .ok()
-        .and_then(|text| text.parse().ok());
+    let status = str::from_utf8(status).ok().and_then(|text| text.parse().ok());
     match status.filter(|status| digits && *status >= 100) {
         Some(status) => Ok((version, status, words.next().unwrap_or_default())),
         None => Err(HeadError::StartLine),

@@ -57,13 +57,7 @@ enum Arrival {
 
 impl<'d> Session<'d> {
     pub(super) fn new(door: &'d Door, guest: TcpStream) -> Self {
-        Self {
-            door,
-            guest,
-            inbox: Vec::new(),
-            origin: None,
-            served: 0,
-        }
+        Self { door, guest, inbox: Vec::new(), origin: None, served: 0 }
     }
 
     pub(super) fn run(mut self) {
@@ -115,11 +109,7 @@ impl<'d> Session<'d> {
     fn read_head(&mut self) -> Arrival {
         let limits = &self.door.limits;
         let is_first = self.served == 0 || !self.inbox.is_empty();
-        let patience = if is_first {
-            limits.head_patience
-        } else {
-            limits.idle
-        };
+        let patience = if is_first { limits.head_patience } else { limits.idle };
         let mut deadline = Instant::now() + patience;
         let mut seen = 0;
         loop {
@@ -174,14 +164,7 @@ impl<'d> Session<'d> {
         let mut down = Lane::new(&mut open, TUNNEL_IS_OPEN.to_vec());
         let inbox = std::mem::take(&mut self.inbox);
         let end = up.feed(&inbox).and_then(|()| {
-            relay(
-                &self.guest,
-                &origin.stream,
-                &mut up,
-                &mut down,
-                Until::BothEnd,
-                limits.idle,
-            )
+            relay(&self.guest, &origin.stream, &mut up, &mut down, Until::BothEnd, limits.idle)
         });
         visit.bytes_up = up.moved;
         visit.bytes_down = down.moved.saturating_sub(TUNNEL_IS_OPEN.len() as u64);
@@ -233,11 +216,7 @@ impl<'d> Session<'d> {
             self.dismiss(&refusal(verdict, &asked, Afterwards::Close));
             return Afterwards::Close;
         }
-        match write_before(
-            &self.guest,
-            &refusal(verdict, &asked, Afterwards::Keep),
-            FAREWELL,
-        ) {
+        match write_before(&self.guest, &refusal(verdict, &asked, Afterwards::Keep), FAREWELL) {
             Ok(()) => Afterwards::Keep,
             Err(_) => Afterwards::Close,
         }
@@ -270,23 +249,13 @@ impl<'d> Session<'d> {
         visit.address = Some(origin.address);
         let limits = &self.door.limits;
         let mut body = Body::new(framing);
-        let mut response = Response::new(
-            request.method == "HEAD",
-            request.keeps_connection,
-            limits.head_bytes,
-        );
+        let mut response =
+            Response::new(request.method == "HEAD", request.keeps_connection, limits.head_bytes);
         let mut up = Lane::new(&mut body, head.to_vec());
         let mut down = Lane::new(&mut response, Vec::new());
         let inbox = std::mem::take(&mut self.inbox);
         let end = up.feed(&inbox).and_then(|()| {
-            relay(
-                &self.guest,
-                &origin.stream,
-                &mut up,
-                &mut down,
-                Until::AnswerEnds,
-                limits.idle,
-            )
+            relay(&self.guest, &origin.stream, &mut up, &mut down, Until::AnswerEnds, limits.idle)
         });
         visit.bytes_up += up.moved;
         visit.bytes_down += down.moved;
@@ -315,11 +284,7 @@ impl<'d> Session<'d> {
         let addresses = self.door.admit(wanted)?;
         let stream = connect(&addresses, self.door.limits.connect_patience)?;
         let address = stream.peer_addr().map_err(|_| Verdict::Unreachable)?.ip();
-        Ok(Origin {
-            authority: wanted.clone(),
-            address,
-            stream,
-        })
+        Ok(Origin { authority: wanted.clone(), address, stream })
     }
 
     /// Says the last word and leaves.
@@ -393,10 +358,6 @@ fn wait(stream: &TcpStream, events: libc::c_short, deadline: Instant) -> io::Res
     if left.is_zero() {
         return Err(io::ErrorKind::TimedOut.into());
     }
-    let mut fds = [libc::pollfd {
-        fd: stream.as_raw_fd(),
-        events,
-        revents: 0,
-    }];
+    let mut fds = [libc::pollfd { fd: stream.as_raw_fd(), events, revents: 0 }];
     sys::poll(&mut fds, left).map(|_| ())
 }

@@ -58,9 +58,7 @@ pub(super) fn start_connect(address: SocketAddr) -> io::Result<TcpStream> {
             let raw = libc::sockaddr_in {
                 sin_family: libc::AF_INET as libc::sa_family_t,
                 sin_port: address.port().to_be(),
-                sin_addr: libc::in_addr {
-                    s_addr: u32::from_ne_bytes(address.ip().octets()),
-                },
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.ip().octets()) },
                 sin_zero: [0; 8],
             };
             let size = mem::size_of_val(&raw) as libc::socklen_t;
@@ -72,9 +70,7 @@ pub(super) fn start_connect(address: SocketAddr) -> io::Result<TcpStream> {
                 sin6_family: libc::AF_INET6 as libc::sa_family_t,
                 sin6_port: address.port().to_be(),
                 sin6_flowinfo: 0,
-                sin6_addr: libc::in6_addr {
-                    s6_addr: address.ip().octets(),
-                },
+                sin6_addr: libc::in6_addr { s6_addr: address.ip().octets() },
                 sin6_scope_id: 0,
             };
             let size = mem::size_of_val(&raw) as libc::socklen_t;

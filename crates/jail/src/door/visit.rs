@@ -51,10 +51,7 @@ impl Verdict {
     /// Whether policy said no, as opposed to the guest, the network or the origin.
     #[must_use]
     pub fn is_denial(self) -> bool {
-        matches!(
-            self,
-            Self::NotListed | Self::InsideAddress | Self::WrongServerName
-        )
+        matches!(self, Self::NotListed | Self::InsideAddress | Self::WrongServerName)
     }
 
     #[must_use]
@@ -103,21 +100,9 @@ impl Visit {
     /// door's threads can write lines to one pipe without mixing them.
     #[must_use]
     pub fn to_line(&self) -> String {
-        let address = self
-            .address
-            .map_or_else(|| "-".to_owned(), |address| address.to_string());
-        let host = if self.host.is_empty() {
-            "-"
-        } else {
-            &self.host
-        };
-        let Self {
-            verdict,
-            port,
-            bytes_up,
-            bytes_down,
-            ..
-        } = self;
+        let address = self.address.map_or_else(|| "-".to_owned(), |address| address.to_string());
+        let host = if self.host.is_empty() { "-" } else { &self.host };
+        let Self { verdict, port, bytes_up, bytes_down, .. } = self;
         let microseconds = self.duration.as_micros();
         format!("{verdict} {host} {port} {address} {bytes_up} {bytes_down} {microseconds}")
     }
@@ -151,11 +136,7 @@ impl Visit {
 /// Keeps what a log may hold of text that the guest chose.
 fn sanitised(text: &str) -> String {
     let printable = |letter: char| {
-        if letter.is_ascii_graphic() {
-            letter
-        } else {
-            '?'
-        }
+        if letter.is_ascii_graphic() { letter } else { '?' }
     };
     text.chars().take(HOST_BYTES).map(printable).collect()
 }
@@ -208,10 +189,7 @@ mod tests {
         for _ in 0..1000 {
             book.record(&Visit::new(Verdict::NotListed, "a.org", 80));
         }
-        assert_eq!(
-            (book.first.len(), book.visits, book.denials),
-            (100, 1000, 1000)
-        );
+        assert_eq!((book.first.len(), book.visits, book.denials), (100, 1000, 1000));
     }
 
     proptest! {

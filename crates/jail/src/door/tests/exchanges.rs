@@ -20,14 +20,8 @@ fn each_request_on_a_kept_connection_is_judged() {
         let request = format!("GET http://{target}/ HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let (head, body) = read_answer(&mut stream);
-        assert!(
-            head.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{target} {head}"
-        );
-        assert!(
-            status != "200" || body.contains(&format!("Host: {target}\r\n")),
-            "{body}"
-        );
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{target} {head}");
+        assert!(status != "200" || body.contains(&format!("Host: {target}\r\n")), "{body}");
     }
     assert_eq!(door.wait_for_visits(5).len(), 5);
 }
@@ -38,12 +32,7 @@ fn pipelined_requests_are_answered_in_order() {
     let door = TestDoor::new(&[&format!("127.0.0.1:{port}")]);
     let request = |path: &str, host: &str| format!("GET http://{host}/{path} HTTP/1.1\r\n\r\n");
     let live = format!("127.0.0.1:{port}");
-    let all = [
-        request("a", &live),
-        request("b", "denied.org"),
-        request("c", &live),
-    ]
-    .concat();
+    let all = [request("a", &live), request("b", "denied.org"), request("c", &live)].concat();
     let mut stream = door.connect();
     stream.write_all(all.as_bytes()).unwrap();
     assert!(read_answer(&mut stream).1.starts_with("GET /a "));
@@ -61,17 +50,10 @@ fn a_redirect_to_a_denied_host_leads_nowhere() {
     });
     let door = TestDoor::new(&[&format!("127.0.0.1:{port}")]);
     let mut stream = door.connect();
-    stream
-        .write_all(format!("GET http://127.0.0.1:{port}/ HTTP/1.1\r\n\r\n").as_bytes())
-        .unwrap();
+    stream.write_all(format!("GET http://127.0.0.1:{port}/ HTTP/1.1\r\n\r\n").as_bytes()).unwrap();
     let (head, _) = read_answer(&mut stream);
-    let place = head
-        .lines()
-        .find_map(|line| line.strip_prefix("Location: "))
-        .unwrap();
-    stream
-        .write_all(format!("GET {place} HTTP/1.1\r\n\r\n").as_bytes())
-        .unwrap();
+    let place = head.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap();
+    stream.write_all(format!("GET {place} HTTP/1.1\r\n\r\n").as_bytes()).unwrap();
     assert!(read_answer(&mut stream).0.starts_with("HTTP/1.1 403 "));
 }
 
@@ -86,14 +68,10 @@ fn a_kept_origin_is_used_again_and_replaced_when_it_is_gone() {
             if read_head(&mut stream).is_empty() {
                 return;
             }
-            stream
-                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-                .unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
         }
         // Reads the third request, or its absence, and answers with silence.
-        stream
-            .set_read_timeout(Some(Duration::from_millis(200)))
-            .unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         read_head(&mut stream);
     });
     let door = TestDoor::new(&[&format!("127.0.0.1:{port}")]);
@@ -119,9 +97,7 @@ fn a_post_is_never_sent_twice() {
                 count.fetch_add(usize::from(!head.is_empty()), Ordering::SeqCst);
                 return;
             }
-            stream
-                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-                .unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
         }
     });
     let door = TestDoor::new(&[&format!("127.0.0.1:{port}")]);
@@ -148,11 +124,7 @@ fn a_kept_origin_serves_no_other_host() {
     let (a, b) = (speaker("a"), speaker("b"));
     let door = TestDoor::with(&["127.0.0.1", "a.org"], DoorLimits::default(), loopback);
     let mut stream = door.connect();
-    for (host, port, word) in [
-        ("127.0.0.1", a, "a"),
-        ("127.0.0.1", b, "b"),
-        ("a.org", a, "a"),
-    ] {
+    for (host, port, word) in [("127.0.0.1", a, "a"), ("127.0.0.1", b, "b"), ("a.org", a, "a")] {
         write!(stream, "GET http://{host}:{port}/ HTTP/1.1\r\n\r\n").unwrap();
         assert_eq!(read_answer(&mut stream).1, word);
     }
@@ -182,9 +154,7 @@ fn an_unasked_answer_is_not_delivered() {
 fn an_early_answer_reaches_a_guest_that_still_sends() {
     let port = server(|mut stream| {
         read_head(&mut stream);
-        stream
-            .write_all(b"HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno")
-            .unwrap();
+        stream.write_all(b"HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno").unwrap();
         thread::sleep(Duration::from_millis(300));
     });
     let door = TestDoor::new(&[&format!("127.0.0.1:{port}")]);
@@ -232,12 +202,8 @@ fn big_bodies_arrive_whole() {
                 left -= count;
             }
             let text = sum.to_string();
-            write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}",
-                text.len()
-            )
-            .unwrap();
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len())
+                .unwrap();
             return;
         }
         let chunked = head.contains("/chunked");
@@ -259,17 +225,12 @@ fn big_bodies_arrive_whole() {
             stream.write_all(b"0\r\n\r\n").unwrap();
         }
     });
-    let expected = (0..BYTES)
-        .step_by(65536)
-        .fold(0, |sum, at| add(sum, &piece(at)));
+    let expected = (0..BYTES).step_by(65536).fold(0, |sum, at| add(sum, &piece(at)));
     let door = TestDoor::new(&[&format!("127.0.0.1:{port}")]);
 
     let mut stream = door.connect();
-    write!(
-        stream,
-        "POST http://127.0.0.1:{port}/ HTTP/1.1\r\nContent-Length: {BYTES}\r\n\r\n"
-    )
-    .unwrap();
+    write!(stream, "POST http://127.0.0.1:{port}/ HTTP/1.1\r\nContent-Length: {BYTES}\r\n\r\n")
+        .unwrap();
     for at in (0..BYTES).step_by(65536) {
         stream.write_all(&piece(at)).unwrap();
     }
@@ -281,11 +242,7 @@ fn big_bodies_arrive_whole() {
     stream.read_exact(&mut body).unwrap();
     assert_eq!(add(0, &body), expected);
 
-    write!(
-        stream,
-        "GET http://127.0.0.1:{port}/chunked HTTP/1.1\r\n\r\n"
-    )
-    .unwrap();
+    write!(stream, "GET http://127.0.0.1:{port}/chunked HTTP/1.1\r\n\r\n").unwrap();
     read_head(&mut stream);
     let mut sum = 0;
     for _ in 0..BYTES / 65536 {
@@ -297,14 +254,10 @@ fn big_bodies_arrive_whole() {
 }
 
 fn piece(at: usize) -> Vec<u8> {
-    (0..65536)
-        .map(|index| ((at / 65536 + index) * 31 % 251) as u8)
-        .collect()
+    (0..65536).map(|index| ((at / 65536 + index) * 31 % 251) as u8).collect()
 }
 
 /// Depends on the order of the bytes, and not on how they are cut.
 fn add(sum: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(sum, |sum, byte| {
-        sum.wrapping_mul(1_099_511_628_211) ^ u64::from(*byte)
-    })
+    bytes.iter().fold(sum, |sum, byte| sum.wrapping_mul(1_099_511_628_211) ^ u64::from(*byte))
 }

@@ -5,19 +5,13 @@ use std::time::Instant;
 use super::*;
 
 fn quick() -> DoorLimits {
-    DoorLimits {
-        head_patience: Duration::from_millis(300),
-        ..DoorLimits::default()
-    }
+    DoorLimits { head_patience: Duration::from_millis(300), ..DoorLimits::default() }
 }
 
 #[test]
 fn an_oversize_head_is_refused() {
     let door = TestDoor::new(&["a.org"]);
-    let long = format!(
-        "GET http://a.org/ HTTP/1.1\r\nX: {}\r\n\r\n",
-        "x".repeat(40_000)
-    );
+    let long = format!("GET http://a.org/ HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(40_000));
     assert!(door.ask(long.as_bytes()).starts_with("HTTP/1.1 431 "));
     let endless = format!("GET http://a.org/{}", "x".repeat(100_000));
     assert!(door.ask(endless.as_bytes()).starts_with("HTTP/1.1 431 "));
@@ -51,10 +45,7 @@ fn a_silent_connection_is_closed_without_a_word() {
 
 #[test]
 fn one_connection_too_many_is_told_so_and_places_come_free() {
-    let limits = DoorLimits {
-        connections: 2,
-        ..DoorLimits::default()
-    };
+    let limits = DoorLimits { connections: 2, ..DoorLimits::default() };
     let door = TestDoor::with(&["a.org"], limits, loopback);
     let inside = [door.connect(), door.connect()];
     let answer = door.ask(b"GET http://b.org/ HTTP/1.1\r\n\r\n");
@@ -63,10 +54,7 @@ fn one_connection_too_many_is_told_so_and_places_come_free() {
     drop(inside);
     for _ in 0..100 {
         thread::sleep(Duration::from_millis(10));
-        if door
-            .ask(b"GET http://b.org/ HTTP/1.1\r\n\r\n")
-            .starts_with("HTTP/1.1 403 ")
-        {
+        if door.ask(b"GET http://b.org/ HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 403 ") {
             return;
         }
     }
@@ -91,11 +79,7 @@ fn sixty_four_downloads_at_once() {
                 let letter = b'A' + index % 26;
                 let mut stream = door.connect();
                 let path = letter as char;
-                write!(
-                    stream,
-                    "GET http://127.0.0.1:{port}/{path} HTTP/1.1\r\n\r\n"
-                )
-                .unwrap();
+                write!(stream, "GET http://127.0.0.1:{port}/{path} HTTP/1.1\r\n\r\n").unwrap();
                 read_head(&mut stream);
                 let mut body = vec![0; BYTES];
                 stream.read_exact(&mut body).unwrap();
@@ -133,12 +117,7 @@ fn a_thousand_requests_leak_no_descriptor() {
             2 => door.ask(b"CONNECT denied.org:443 HTTP/1.1\r\n\r\n"),
             _ => door.ask(b"nonsense\r\n\r\n"),
         };
-        let expected = [
-            "HTTP/1.1 200 ",
-            "HTTP/1.1 200 ",
-            "HTTP/1.1 403 ",
-            "HTTP/1.1 400 ",
-        ];
+        let expected = ["HTTP/1.1 200 ", "HTTP/1.1 200 ", "HTTP/1.1 403 ", "HTTP/1.1 400 "];
         assert!(answer.starts_with(expected[index % 4]), "{index} {answer}");
     }
     for _ in 0..100 {

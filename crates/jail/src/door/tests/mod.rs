@@ -49,9 +49,7 @@ impl TestDoor {
 
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream.set_nodelay(true).unwrap();
         stream
     }
@@ -65,12 +63,7 @@ impl TestDoor {
     }
 
     fn verdicts(&self) -> Vec<Verdict> {
-        self.visits
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|visit| visit.verdict)
-            .collect()
+        self.visits.lock().unwrap().iter().map(|visit| visit.verdict).collect()
     }
 
     /// Waits for that many log lines: a tunnel is logged after its last byte.
@@ -141,10 +134,7 @@ fn echo_server() -> u16 {
             if head.is_empty() {
                 return;
             }
-            let answer = format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{head}",
-                head.len()
-            );
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{head}", head.len());
             if stream.write_all(answer.as_bytes()).is_err() {
                 return;
             }

@@ -44,10 +44,7 @@ fn localhost_by_name_alone_is_refused_with_the_missing_rule() {
     let door = TestDoor::with(&[&name], DoorLimits::default(), loopback);
     let answer = door.ask(request.as_bytes());
     let hint = format!("hint: --allow-host localhost:{port} --allow-host 127.0.0.1:{port}\n");
-    assert!(
-        answer.starts_with("HTTP/1.1 403 ") && answer.ends_with(&hint),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 403 ") && answer.ends_with(&hint), "{answer}");
     assert_eq!(door.verdicts(), [Verdict::InsideAddress]);
 
     let address = format!("127.0.0.1:{port}");
@@ -58,13 +55,7 @@ fn localhost_by_name_alone_is_refused_with_the_missing_rule() {
 #[test]
 fn a_wild_card_opens_no_inside_address() {
     let own = sys::interface_addresses().unwrap();
-    let inside = [
-        "127.0.0.1",
-        "10.0.0.1",
-        "169.254.169.254",
-        "::1",
-        "fd00:ec2::254",
-    ];
+    let inside = ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00:ec2::254"];
     let inside = inside.iter().map(|text| text.parse().unwrap());
     for address in own.into_iter().chain(inside) {
         let door = TestDoor::with(&["*"], DoorLimits::default(), move |_| Ok(vec![address]));
@@ -80,27 +71,14 @@ fn a_wild_card_opens_no_inside_address() {
 
 #[test]
 fn odd_spellings_never_reach_the_resolver() {
-    let door = TestDoor::with(&["*"], DoorLimits::default(), |name| {
-        panic!("resolved {name}")
-    });
-    for host in [
-        "2130706433",
-        "0x7f.1",
-        "127.1",
-        "0177.0.0.1",
-        "127.0.0.1.",
-        "[::1%25lo]",
-    ] {
+    let door = TestDoor::with(&["*"], DoorLimits::default(), |name| panic!("resolved {name}"));
+    for host in ["2130706433", "0x7f.1", "127.1", "0177.0.0.1", "127.0.0.1.", "[::1%25lo]"] {
         let answer = door.ask(format!("CONNECT {host}:80 HTTP/1.1\r\n\r\n").as_bytes());
         assert!(answer.starts_with("HTTP/1.1 400 "), "{host} {answer}");
         let answer = door.ask(format!("GET http://{host}/ HTTP/1.1\r\n\r\n").as_bytes());
         assert!(answer.starts_with("HTTP/1.1 400 "), "{host} {answer}");
     }
-    assert!(
-        door.verdicts()
-            .iter()
-            .all(|verdict| *verdict == Verdict::BadRequest)
-    );
+    assert!(door.verdicts().iter().all(|verdict| *verdict == Verdict::BadRequest));
 }
 
 #[test]
@@ -108,10 +86,7 @@ fn a_name_without_an_address_is_502_without_details() {
     let fail = |_: &str| Err(io::Error::other("secret resolver text"));
     let door = TestDoor::with(&["x.org"], DoorLimits::default(), fail);
     let answer = door.ask(b"GET http://x.org/ HTTP/1.1\r\n\r\n");
-    assert!(
-        answer.starts_with("HTTP/1.1 502 Bad Gateway\r\n"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 502 Bad Gateway\r\n"), "{answer}");
     assert!(answer.ends_with("capsule: the name in \"x.org:80\" could not be resolved\n"));
     assert_eq!(door.verdicts(), [Verdict::NameNotFound]);
 }
@@ -140,11 +115,7 @@ fn rebinding_gains_nothing() {
     assert_eq!(asked.load(Ordering::SeqCst), 2);
     assert_eq!(door.verdicts(), [Verdict::Allowed, Verdict::InsideAddress]);
     let error = victim.accept().unwrap_err();
-    assert_eq!(
-        error.kind(),
-        io::ErrorKind::WouldBlock,
-        "nobody knocked at the victim"
-    );
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "nobody knocked at the victim");
 }
 
 #[test]
@@ -179,24 +150,15 @@ fn the_next_address_is_tried_when_one_refuses_or_is_silent() {
     let started = std::time::Instant::now();
     let stream = connect(&[silent_address, live], Duration::from_secs(5)).unwrap();
     assert_eq!(stream.peer_addr().unwrap(), live);
-    assert!(
-        started.elapsed() < Duration::from_secs(2),
-        "{} filled",
-        filling.len()
-    );
+    assert!(started.elapsed() < Duration::from_secs(2), "{} filled", filling.len());
     let late = connect(&[silent_address], Duration::from_millis(300));
     assert_eq!(late.err(), Some(Verdict::TimedOut));
 }
 
 #[test]
 fn an_unknown_host_is_not_even_resolved() {
-    let door = TestDoor::with(&["a.org"], DoorLimits::default(), |name| {
-        panic!("resolved {name}")
-    });
-    assert!(
-        door.ask(b"CONNECT b.org:443 HTTP/1.1\r\n\r\n")
-            .starts_with("HTTP/1.1 403 ")
-    );
+    let door = TestDoor::with(&["a.org"], DoorLimits::default(), |name| panic!("resolved {name}"));
+    assert!(door.ask(b"CONNECT b.org:443 HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 403 "));
     assert!(Authority::parse(b"b.org:443", None).is_ok());
 }
 
@@ -205,17 +167,9 @@ fn loopback_is_exempt_from_the_proxy_unless_it_is_named() {
     let value = |rules: &[&str], name: &str| {
         let rules: Vec<HostRule> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
         let all = proxy_environment(3128, &rules);
-        all.into_iter()
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value)
+        all.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
     };
-    assert_eq!(
-        value(&["*"], "https_proxy").as_deref(),
-        Some("http://127.0.0.1:3128")
-    );
-    assert_eq!(
-        value(&["*"], "NO_PROXY").as_deref(),
-        Some("localhost,127.0.0.1,::1")
-    );
+    assert_eq!(value(&["*"], "https_proxy").as_deref(), Some("http://127.0.0.1:3128"));
+    assert_eq!(value(&["*"], "NO_PROXY").as_deref(), Some("localhost,127.0.0.1,::1"));
     assert_eq!(value(&["127.0.0.1:80"], "no_proxy").as_deref(), Some(""));
 }

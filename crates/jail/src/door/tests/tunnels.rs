@@ -8,13 +8,8 @@ use super::*;
 
 fn open_tunnel(door: &TestDoor, host: &str, port: u16) -> TcpStream {
     let mut stream = door.connect();
-    stream
-        .write_all(format!("CONNECT {host}:{port} HTTP/1.1\r\n\r\n").as_bytes())
-        .unwrap();
-    assert_eq!(
-        read_head(&mut stream),
-        "HTTP/1.1 200 Connection established\r\n\r\n"
-    );
+    stream.write_all(format!("CONNECT {host}:{port} HTTP/1.1\r\n\r\n").as_bytes()).unwrap();
+    assert_eq!(read_head(&mut stream), "HTTP/1.1 200 Connection established\r\n\r\n");
     stream
 }
 
@@ -22,9 +17,7 @@ fn open_tunnel(door: &TestDoor, host: &str, port: u16) -> TcpStream {
 fn server_that_listens_first() -> u16 {
     server(|mut stream| {
         let heard = read_all(&mut stream);
-        stream
-            .write_all(format!("heard {heard}").as_bytes())
-            .unwrap();
+        stream.write_all(format!("heard {heard}").as_bytes()).unwrap();
     })
 }
 
@@ -86,10 +79,7 @@ fn an_idle_tunnel_ends() {
     let port = server(|mut stream| {
         read_all(&mut stream);
     });
-    let limits = DoorLimits {
-        idle: Duration::from_millis(200),
-        ..DoorLimits::default()
-    };
+    let limits = DoorLimits { idle: Duration::from_millis(200), ..DoorLimits::default() };
     let door = TestDoor::with(&["127.0.0.1"], limits, loopback);
     let mut stream = open_tunnel(&door, "127.0.0.1", port);
     assert_eq!(read_all(&mut stream), "");
@@ -119,17 +109,11 @@ fn the_server_name_must_be_allowed() {
         stream.read_to_end(&mut answer).unwrap();
         let visit = &door.wait_for_visits(1)[0];
         if passes {
-            assert_eq!(
-                answer.len(),
-                "heard ".len() + String::from_utf8_lossy(&bytes).len()
-            );
+            assert_eq!(answer.len(), "heard ".len() + String::from_utf8_lossy(&bytes).len());
             assert_eq!(visit.verdict, Verdict::Allowed);
         } else {
             assert_eq!(answer, ALERT, "{name}");
-            assert_eq!(
-                (visit.verdict, visit.bytes_up),
-                (Verdict::WrongServerName, 0)
-            );
+            assert_eq!((visit.verdict, visit.bytes_up), (Verdict::WrongServerName, 0));
         }
     }
 }
@@ -137,10 +121,7 @@ fn the_server_name_must_be_allowed() {
 #[test]
 fn a_hello_that_never_ends_is_cut_off() {
     let port = server_that_listens_first();
-    let limits = DoorLimits {
-        head_patience: Duration::from_millis(200),
-        ..DoorLimits::default()
-    };
+    let limits = DoorLimits { head_patience: Duration::from_millis(200), ..DoorLimits::default() };
     let door = TestDoor::with(&["front.org", "127.0.0.1"], limits, loopback);
     let mut stream = open_tunnel(&door, "front.org", port);
     stream.write_all(&hello(&["front.org"], 20)[..30]).unwrap();

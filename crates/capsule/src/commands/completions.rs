@@ -1,0 +1,29 @@
+//! `capsule completions`: scripts for shells.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+/// For which shell, and which of the two programs.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    shell: Shell,
+    /// Complete capsule-run in place of capsule
+    #[arg(long)]
+    capsule_run: bool,
+}
+
+impl Completions {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let (mut command, name) = if self.capsule_run {
+            (capsule_jail::cli::Arguments::command(), "capsule-run")
+        } else {
+            (crate::Capsule::command(), "capsule")
+        };
+        clap_complete::generate(self.shell, &mut command, name, &mut io::stdout());
+        Ok(ExitCode::SUCCESS)
+    }
+}

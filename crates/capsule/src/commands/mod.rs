@@ -1,0 +1,43 @@
+//! The verbs, one file each.
+
+pub(crate) mod attack;
+pub(crate) mod bench;
+pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod exec;
+pub(crate) mod man;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run a command in a jail; the same options as capsule-run
+    Exec(capsule_jail::cli::Arguments),
+    /// Tell what this host can enforce, and how to get the rest
+    Doctor(doctor::Doctor),
+    /// Try to break out of a sandbox on this host, and report what held
+    Attack(attack::Attack),
+    /// Measure this host's sandboxes side by side
+    Bench(bench::Bench),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+    /// Print man pages, or write them into a folder
+    Man(man::Man),
+}
+
+impl Verb {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            // `main` takes the usual way; this one is for a name that clap abbreviated.
+            Self::Exec(arguments) => Ok(capsule_jail::cli::run(arguments)),
+            Self::Doctor(doctor) => doctor.run(),
+            Self::Attack(attack) => attack.run(),
+            Self::Bench(bench) => bench.run(),
+            Self::Completions(completions) => completions.run(),
+            Self::Man(man) => man.run(),
+        }
+    }
+}
