@@ -48,8 +48,8 @@ const ETC: [&str; 8] = [
 ];
 
 impl Host {
-    /// Reads the facts.
-    pub fn read() -> Self {
+    /// Reads the facts, and the resolver configuration for a task that shares the network.
+    pub fn read(shares_network: bool) -> Self {
         let uid = sys::effective_user();
         let may_map_any_user = uid == 0 && maps_every_user();
         Self {
@@ -62,7 +62,7 @@ impl Host {
             system: SYSTEM.iter().filter_map(|name| entry(Path::new("/"), name)).collect(),
             etc: etc(),
             cgroups: Layout::find(),
-            resolv_conf: fs::read("/etc/resolv.conf").ok(),
+            resolv_conf: shares_network.then(|| fs::read("/etc/resolv.conf").ok()).flatten(),
         }
     }
 }
@@ -87,9 +87,20 @@ fn etc() -> Vec<(String, Option<String>)> {
     let etc = Path::new("/etc");
     let fixed = ETC.iter().filter_map(|name| entry(etc, name));
     let mut entries: Vec<_> = fixed.map(|(name, target)| (name.to_owned(), target)).collect();
-    // Debian keeps Java's configuration outside /usr, one directory a version.
-    let java = fs::read_dir(etc).into_iter().flatten().flatten();
-    let java = java.filter_map(|entry| entry.file_name().into_string().ok());
-    entries.extend(java.filter(|name| name.starts_with("java-")).map(|name| (name, None)));
+    entries.extend(java().filter_map(|name| {
+        let (_, target) = entry(etc, &name)?;
+        Some((name, target))
+    }));
     entries
+}
+
+/// Debian keeps Java's configuration in `/etc/java-17-openjdk` and the like, one
+/// directory for each `/usr/lib/jvm/java-17-openjdk-amd64`.
+fn java() -> impl Iterator<Item = String> {
+    let installed = fs::read_dir("/usr/lib/jvm").into_iter().flatten().flatten();
+    let names = installed.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter_map(|name| {
+        let end = name.find("-openjdk")? + "-openjdk".len();
+        (name.starts_with("java-") && !name.starts_with("java-1.")).then(|| name[..end].to_owned())
+    })
 }

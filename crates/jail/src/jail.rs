@@ -1,7 +1,7 @@
 //! The jail as a backend.
 
 use capsule_backend::{Backend, BackendError, Capabilities, Observer, Output};
-use capsule_spec::{Outcome, Task};
+use capsule_spec::{Network, Outcome, Task};
 
 use crate::host::Host;
 use crate::plan::Plan;
@@ -37,7 +37,7 @@ impl Jail {
 
 impl Backend for Jail {
     fn capabilities(&self) -> Capabilities {
-        probe::capabilities(&Host::read())
+        probe::capabilities(&Host::read(false))
     }
 
     fn run(
@@ -46,7 +46,7 @@ impl Backend for Jail {
         output: Output,
         observer: &mut dyn Observer,
     ) -> Result<Outcome, BackendError> {
-        let host = Host::read();
+        let host = Host::read(task.policy.network == Network::Open);
         let plan = Plan::new(task, &host).map_err(|failure| BackendError {
             internal: failure.to_string(),
             failure,

@@ -138,7 +138,6 @@ pub(crate) fn become_init(
         control.as_raw_fd(),
         inside.io_counters.as_ref().map(AsRawFd::as_raw_fd),
         [first, first + 1, first + 2, first + 3],
-        // PID 1 needs few calls, all of them in the default profile.
         &|| drop(seccomp::load(&prepared.init_filter)),
     )
 }

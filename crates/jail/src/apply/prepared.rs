@@ -79,7 +79,7 @@ impl Prepared {
             limits_pids,
             open_files: u64::from(plan.limits.open_files),
             command_filter: seccomp::program(plan.seccomp),
-            init_filter: seccomp::program(capsule_spec::SeccompProfile::Default),
+            init_filter: seccomp::init_program(),
             argv: plan.command.iter().map(|text| c_string(text)).collect(),
             environment: plan.environment.iter().map(|text| c_string(text)).collect(),
             working_directory: c_string(&plan.working_directory),

@@ -11,7 +11,9 @@ mod request;
 use std::process::ExitCode;
 
 use capsule_backend::{Backend, BackendError, Output};
-use capsule_spec::{ErrorCode, ExecutionId, Failure, Outcome, Status, Stdin, Task};
+use capsule_spec::{
+    ErrorCode, ExecutionId, Failure, Network, Outcome, Status, Stdin, Task,
+};
 
 pub use arguments::{Arguments, parse_or_exit};
 
@@ -41,7 +43,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         }
     };
     if dry_run {
-        return match Plan::new(&task, &Host::read()) {
+        return match Plan::new(&task, &Host::read(task.policy.network == Network::Open)) {
             Ok(plan) => report.plan(&plan),
             Err(failure) => {
                 report.refused(id, failure);

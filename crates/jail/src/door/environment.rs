@@ -13,7 +13,7 @@ use capsule_spec::HostRule;
 /// rule names the host's loopback: then all of it goes through the door, as no
 /// common client can exempt a single port.
 #[must_use]
-pub fn proxy_environment(port: u16, rules: &[HostRule]) -> Vec<(&'static str, String)> {
+pub(crate) fn proxy_environment(port: u16, rules: &[HostRule]) -> Vec<(&'static str, String)> {
     let door = format!("http://127.0.0.1:{port}");
     let names_loopback =
         rules.iter().any(|rule| rule.address().is_some_and(|address| address.is_loopback()));

@@ -47,8 +47,8 @@ use std::time::Duration;
 
 use capsule_spec::HostRule;
 
-pub use environment::proxy_environment;
-pub use visit::{Verdict, Visit, VisitBook};
+pub(crate) use environment::proxy_environment;
+pub(crate) use visit::{Visit, VisitBook};
 
 /// musl's resolver is the deepest user, with some 20 KiB; glibc's takes more.
 const STACK_BYTES: usize = 128 * 1024;
@@ -61,7 +61,7 @@ const REST: Duration = Duration::from_millis(50);
 /// descriptors and about 150 KiB at most. The resolver's time is not limited
 /// here but by resolv.conf.
 #[derive(Clone, Debug)]
-pub struct DoorLimits {
+pub(crate) struct DoorLimits {
     /// Connections at once; more get a 503. Default: 128.
     pub connections: usize,
     /// A request or answer head. Default: 32 KiB.
@@ -88,7 +88,7 @@ impl Default for DoorLimits {
 
 /// Why there is no door. Nothing was let out.
 #[derive(Debug)]
-pub enum DoorError {
+pub(crate) enum DoorError {
     /// The host's own addresses could not be listed, so they cannot be protected.
     OwnAddresses(io::Error),
     Accept(io::Error),
@@ -135,7 +135,7 @@ struct Door {
 /// # Errors
 /// Returns only if the door cannot stand at all; connections still open then end
 /// with the process.
-pub fn serve(
+pub(crate) fn serve(
     listener: TcpListener,
     rules: Vec<HostRule>,
     limits: DoorLimits,

@@ -10,7 +10,7 @@ const HOST_BYTES: usize = 255;
 
 /// How a request for a host ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It was let out. What came of it, only the byte counts tell.
     Allowed,
     /// No rule covers the host and port.
@@ -50,12 +50,12 @@ const WORDS: [(Verdict, &str); 12] = [
 impl Verdict {
     /// Whether policy said no, as opposed to the guest, the network or the origin.
     #[must_use]
-    pub fn is_denial(self) -> bool {
+    pub(crate) fn is_denial(self) -> bool {
         matches!(self, Self::NotListed | Self::InsideAddress | Self::WrongServerName)
     }
 
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         WORDS[self as usize].1
     }
 }
@@ -68,7 +68,7 @@ impl fmt::Display for Verdict {
 
 /// One request or tunnel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Visit {
+pub(crate) struct Visit {
     pub verdict: Verdict,
     /// Printable ASCII without blanks; empty if the request had no readable host.
     pub host: String,
@@ -99,7 +99,7 @@ impl Visit {
     /// The visit as one line without its end, shorter than PIPE_BUF, so that the
     /// door's threads can write lines to one pipe without mixing them.
     #[must_use]
-    pub fn to_line(&self) -> String {
+    pub(crate) fn to_line(&self) -> String {
         let address = self.address.map_or_else(|| "-".to_owned(), |address| address.to_string());
         let host = if self.host.is_empty() { "-" } else { &self.host };
         let Self { verdict, port, bytes_up, bytes_down, .. } = self;
@@ -110,7 +110,7 @@ impl Visit {
     /// Reads what [`Visit::to_line`] wrote. `None` for anything else: the reader
     /// treats the door as hostile, since it talks to the guest.
     #[must_use]
-    pub fn from_line(line: &str) -> Option<Self> {
+    pub(crate) fn from_line(line: &str) -> Option<Self> {
         let mut words = line.split(' ');
         let verdict = words.next()?;
         let (verdict, _) = *WORDS.iter().find(|(_, word)| *word == verdict)?;
@@ -144,7 +144,7 @@ fn sanitised(text: &str) -> String {
 /// The first visits in full and the rest as numbers: a guest that knocks a
 /// million times must not fill its own outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct VisitBook {
+pub(crate) struct VisitBook {
     /// At most [`VisitBook::KEPT`], oldest first.
     pub first: Vec<Visit>,
     /// All visits, those in `first` included.
@@ -157,9 +157,9 @@ pub struct VisitBook {
 
 impl VisitBook {
     /// How many visits are kept in full.
-    pub const KEPT: usize = 100;
+    pub(crate) const KEPT: usize = 100;
 
-    pub fn record(&mut self, visit: &Visit) {
+    pub(crate) fn record(&mut self, visit: &Visit) {
         self.visits += 1;
         self.denials += u64::from(visit.verdict.is_denial());
         self.bytes_up = self.bytes_up.saturating_add(visit.bytes_up);

@@ -10,6 +10,7 @@
 
 mod checks;
 mod default;
+mod init;
 mod numbers;
 mod rule;
 mod strict;
@@ -30,6 +31,11 @@ pub use capsule_spec::SeccompProfile as Profile;
 /// The filter as the kernel wants it. Pure; build it once, before forking.
 pub fn program(profile: Profile) -> Vec<libc::sock_filter> {
     tree::compile(groups(profile), unknown(profile))
+}
+
+/// The filter of PID 1, once the command is on its way.
+pub(crate) fn init_program() -> Vec<libc::sock_filter> {
+    tree::compile(init::GROUPS, Verdict::KillProcess)
 }
 
 /// Every rule with its reason, in reading order. A call is in at most one of them.

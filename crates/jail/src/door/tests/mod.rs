@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use super::visit::Verdict;
 use super::*;
 
 /// A door under test, its address, and what it logged.
