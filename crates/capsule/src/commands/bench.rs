@@ -1,19 +1,40 @@
 //! `capsule bench`: sandboxes of this host side by side.
+#![allow(clippy::print_stdout, reason = "a verb's answer goes to stdout")]
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+
+use crate::bench;
 
 /// What to measure.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
+    /// The suite: jail starts /bin/true in every sandbox that this host has
+    #[arg(value_enum, default_value_t = Suite::Jail)]
+    suite: Suite,
+    /// Rounds; in each, every contender runs once
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(5..=10_000))]
+    rounds: u32,
     /// Answer with one JSON object
     #[arg(long)]
     json: bool,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Suite {
+    Jail,
+}
+
 impl Bench {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        anyhow::bail!("json: {}", self.json)
+        let Suite::Jail = self.suite;
+        let report = bench::jail(self.rounds)?;
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&report)?);
+        } else {
+            print!("{report}");
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }

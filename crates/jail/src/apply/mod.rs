@@ -3,8 +3,8 @@
 //! Nothing here allocates or locks (see [`crate::sys`]); what the steps need was
 //! prepared by the supervisor.
 
-mod door;
 mod identity;
+mod network;
 mod prepared;
 mod privileges;
 mod root;
@@ -17,7 +17,7 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use capsule_init::{Command, Report};
 use capsule_spec::ErrorCode;
 
-pub(crate) use door::DOOR_PORT;
+pub(crate) use network::DOOR_PORT;
 pub(crate) use prepared::{Prepared, PreparedMount};
 pub(crate) use root::detach;
 
@@ -32,6 +32,8 @@ pub(crate) struct Inside<'a> {
     /// Trees of the caller's mounts, opened here when the supervisor could not.
     trees: &'a [Cell<Option<RawFd>>],
     io_counters: Option<OwnedFd>,
+    /// Makes the network, until it is entered.
+    hand: Option<network::Hand>,
 }
 
 /// One step of containment.
@@ -55,16 +57,14 @@ const fn step(
 pub(crate) const STEPS: &[Step] = &[
     // First: nothing that the caller had open may be reachable by any later mistake.
     step("close inherited descriptors", ErrorCode::SetupFailed, identity::close_descriptors),
-    // Needs no identity, so it overlaps with the supervisor writing the maps.
-    step("raise loopback", ErrorCode::SetupFailed, door::raise_loopback),
+    // The kernel takes longest over this, so it starts first and runs beside the rest.
+    step("start making the network", ErrorCode::OutOfResources, network::start),
     // Files of a tmpfs cannot be made by a user that is not mapped.
     step("become the jail's user", ErrorCode::NamespacesUnavailable, identity::assume),
     // After the change of user, which clears it (prctl(2)).
     step("die with the supervisor", ErrorCode::SetupFailed, identity::die_with_supervisor),
     step("join a new keyring", ErrorCode::SetupFailed, identity::join_keyring),
     step("set the host name", ErrorCode::SetupFailed, identity::set_host_name),
-    // While this process may still bind: the listener must belong to this network namespace.
-    step("open the door's listener", ErrorCode::DoorFailed, door::open_listener),
     // Before any mount, or the host would see it.
     step("make mounts private", ErrorCode::SetupFailed, root::make_private),
     // Before the new root covers anything.
@@ -83,6 +83,9 @@ pub(crate) const STEPS: &[Step] = &[
     step("mount /proc", ErrorCode::SetupFailed, view::mount_proc),
     step("mask /proc", ErrorCode::SetupFailed, view::mask_proc),
     step("leave the old root", ErrorCode::SetupFailed, view::pivot),
+    step("enter the network", ErrorCode::SetupFailed, network::enter),
+    // The listener must belong to this network namespace.
+    step("open the door's listener", ErrorCode::DoorFailed, network::open_listener),
     // While /proc/self still belongs to this user.
     step("open the I/O counters", ErrorCode::SetupFailed, view::open_counters),
     step("set resource limits", ErrorCode::SetupFailed, privileges::set_limits),
@@ -118,7 +121,7 @@ pub(crate) fn become_init(
     control: BorrowedFd<'_>,
     trees: &[Cell<Option<RawFd>>],
 ) -> ! {
-    let mut inside = Inside { prepared, control, item: Cell::new(0), trees, io_counters: None };
+    let mut inside = Inside { prepared, control, item: Cell::new(0), trees, io_counters: None, hand: None };
     for (index, step) in STEPS.iter().enumerate() {
         inside.item.set(0);
         if let Err(error) = (step.run)(&mut inside) {

@@ -10,10 +10,15 @@ use rustix::thread::{
 };
 
 use super::Inside;
+use crate::sys;
 
 pub(super) fn set_limits(inside: &mut Inside<'_>) -> io::Result<()> {
     let prepared = inside.prepared;
     let both = |value: u64| Rlimit { current: Some(value), maximum: Some(value) };
+    // A guest that inherits a real-time class could starve the host, and version 1
+    // groups refuse such a process.
+    sys::schedule_ordinarily()?;
+    setrlimit(Resource::Rtprio, both(0))?;
     setrlimit(Resource::Core, both(0))?;
     setrlimit(Resource::Nofile, both(prepared.open_files))?;
     setrlimit(Resource::Memlock, both(64 << 10))?;

@@ -13,7 +13,9 @@ use crate::sys::{self, MountAttributes};
 
 pub(super) fn mount_proc(_: &mut Inside<'_>) -> io::Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    Ok(mount(c"proc", c"proc", c"proc", flags, c"")?)
+    // Processes that the guest may not trace are hidden from it: PID 1, whose
+    // command line is the supervisor's and names paths and variables of the host.
+    Ok(mount(c"proc", c"proc", c"proc", flags, c"hidepid=ptraceable")?)
 }
 
 /// Files that show the host or act on it. The jail's user has no right to most
