@@ -46,9 +46,11 @@ pub(crate) fn block_signals() {
 }
 
 /// Gives the command the default action and an empty mask for every signal.
+/// execve(2) resets handlers, so only what may be ignored matters: the classic
+/// signals, by a caller such as nohup(1) or by the Rust runtime.
 pub(crate) fn reset_signals() {
-    for signal in 1..=64 {
-        // SAFETY: SIG_DFL needs no handler; errors (SIGKILL, SIGSTOP, libc's own) do not matter.
+    for signal in 1..=libc::SIGSYS {
+        // SAFETY: SIG_DFL needs no handler; errors (SIGKILL, SIGSTOP) do not matter.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();

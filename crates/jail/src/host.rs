@@ -21,14 +21,34 @@ pub struct Host {
     pub kernel: (u32, u32),
     /// The Landlock ABI version; 0 when there is none.
     pub landlock: u32,
-    /// System directories that exist: the name, and the target if it is a link.
-    pub system: Vec<(&'static str, Option<String>)>,
-    /// Entries of `/etc` that a jail may see: the name, and the target if it is a link.
-    pub etc: Vec<(String, Option<String>)>,
+    /// System directories that exist.
+    pub system: Vec<Entry>,
+    /// What a jail may see of `/etc`.
+    pub etc: Vec<Entry>,
     /// Which control groups can be used.
     pub cgroups: Layout,
     /// The resolver configuration, for tasks that share the network.
     pub resolv_conf: Option<Vec<u8>>,
+}
+
+/// A file of the host that a jail sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name in the directory that it was looked up in.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A regular file, or something that mounts like one.
+    File,
+    /// A symbolic link, and what it holds.
+    Link(String),
 }
 
 /// System directories of the host, in the order in which they are mounted.
@@ -36,11 +56,10 @@ const SYSTEM: [&str; 7] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx3
 
 /// What programs need of `/etc`. Everything that could hold a secret stays out:
 /// shadow, ssh, sudoers, private keys, package manager credentials.
-const ETC: [&str; 8] = [
+const ETC: [&str; 7] = [
     "alternatives",
     "ld.so.cache",
     "localtime",
-    "mime.types",
     "protocols",
     "services",
     "ssl/certs",
@@ -59,7 +78,7 @@ impl Host {
             may_map_any_user,
             kernel: sys::kernel_version(),
             landlock: sys::landlock_version(),
-            system: SYSTEM.iter().filter_map(|name| entry(Path::new("/"), name)).collect(),
+            system: SYSTEM.iter().filter_map(|name| entry("/", name)).collect(),
             etc: etc(),
             cgroups: Layout::find(),
             resolv_conf: shares_network.then(|| fs::read("/etc/resolv.conf").ok()).flatten(),
@@ -69,38 +88,38 @@ impl Host {
 
 /// Root of a nested user namespace (rootless containers) maps only a part.
 fn maps_every_user() -> bool {
-    fs::read_to_string("/proc/self/uid_map")
+    let mut map = [0u8; 64];
+    sys::read_small(c"/proc/self/uid_map", &mut map)
         .is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]))
 }
 
-fn entry<'a>(directory: &Path, name: &'a str) -> Option<(&'a str, Option<String>)> {
-    let path = directory.join(name);
-    let metadata = fs::symlink_metadata(&path).ok()?;
-    if !metadata.is_symlink() {
-        return Some((name, None));
-    }
-    let target = fs::read_link(path).ok()?.into_os_string().into_string().ok()?;
-    Some((name, Some(target)))
+fn entry(directory: &str, name: &str) -> Option<Entry> {
+    let path = Path::new(directory).join(name);
+    let kind = fs::symlink_metadata(&path).ok()?.file_type();
+    let kind = if kind.is_symlink() {
+        Kind::Link(fs::read_link(path).ok()?.into_os_string().into_string().ok()?)
+    } else if kind.is_dir() {
+        Kind::Directory
+    } else {
+        Kind::File
+    };
+    Some(Entry { name: name.to_owned(), kind })
 }
 
-fn etc() -> Vec<(String, Option<String>)> {
-    let etc = Path::new("/etc");
-    let fixed = ETC.iter().filter_map(|name| entry(etc, name));
-    let mut entries: Vec<_> = fixed.map(|(name, target)| (name.to_owned(), target)).collect();
-    entries.extend(java().filter_map(|name| {
-        let (_, target) = entry(etc, &name)?;
-        Some((name, target))
-    }));
-    entries
+fn etc() -> Vec<Entry> {
+    let java = java();
+    let names = ETC.into_iter().chain(java.iter().map(String::as_str));
+    names.filter_map(|name| entry("/etc", name)).collect()
 }
 
 /// Debian keeps Java's configuration in `/etc/java-17-openjdk` and the like, one
 /// directory for each `/usr/lib/jvm/java-17-openjdk-amd64`.
-fn java() -> impl Iterator<Item = String> {
+fn java() -> Vec<String> {
     let installed = fs::read_dir("/usr/lib/jvm").into_iter().flatten().flatten();
     let names = installed.filter_map(|entry| entry.file_name().into_string().ok());
-    names.filter_map(|name| {
+    let names = names.filter_map(|name| {
         let end = name.find("-openjdk")? + "-openjdk".len();
         (name.starts_with("java-") && !name.starts_with("java-1.")).then(|| name[..end].to_owned())
-    })
+    });
+    names.collect()
 }

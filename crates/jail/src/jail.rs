@@ -9,7 +9,7 @@ use crate::{probe, supervisor};
 
 /// What happens to signals that the caller receives while a task runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Signals {
+pub(crate) enum Signals {
     /// They are the caller's own business. For servers.
     #[default]
     Ignored,

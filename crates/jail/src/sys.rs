@@ -23,6 +23,15 @@ pub(crate) fn effective_group() -> u32 {
     rustix::process::getegid().as_raw()
 }
 
+/// Reads a file of `/proc` in one go: std asks for its size, which is always 0, and
+/// then feels its way. What does not fit is cut off.
+pub(crate) fn read_small<'a>(path: &CStr, buffer: &'a mut [u8]) -> io::Result<&'a str> {
+    use rustix::fs::{Mode, OFlags, open};
+    let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let length = rustix::io::read(&file, &mut *buffer)?;
+    std::str::from_utf8(&buffer[..length]).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
 /// Major and minor version of the running kernel.
 pub(crate) fn kernel_version() -> (u32, u32) {
     let uname = rustix::system::uname();

@@ -44,7 +44,7 @@ pub(crate) enum PreparedStep {
     Directory { path: CString, mode: u32 },
     Link { path: CString, target: CString },
     File { path: CString, contents: Vec<u8> },
-    System { source: CString, path: CString },
+    System { source: CString, path: CString, is_directory: bool },
 }
 
 /// A mount of the caller.
@@ -108,8 +108,10 @@ fn prepare(step: &RootStep) -> PreparedStep {
         RootStep::File { path, contents } => {
             PreparedStep::File { path: c_string(path), contents: contents.clone() }
         }
-        RootStep::System { source, path } => {
-            PreparedStep::System { source: c_string(source), path: c_string(path) }
-        }
+        RootStep::System { source, path, is_directory } => PreparedStep::System {
+            source: c_string(source),
+            path: c_string(path),
+            is_directory: *is_directory,
+        },
     }
 }

@@ -8,7 +8,7 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, mkdirat, open, openat, openat2, symlinkat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, open, openat, openat2, symlinkat};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount, mount_bind,
     mount_bind_recursive, mount_change, move_mount, open_tree,
@@ -77,7 +77,14 @@ pub(super) fn fill(inside: &mut Inside<'_>) -> io::Result<()> {
                 symlinkat(target.as_c_str(), CWD, path.as_c_str())?;
             }
             PreparedStep::File { path, contents } => write_file(path, contents)?,
-            PreparedStep::System { source, path } => mount_system(source, path)?,
+            PreparedStep::System { source, path, is_directory } => {
+                if *is_directory {
+                    mkdirat(CWD, path.as_c_str(), Mode::from_raw_mode(0o755))?;
+                } else {
+                    write_file(path, b"")?;
+                }
+                mount_bind_recursive(source.as_c_str(), path.as_c_str())?;
+            }
         }
     }
     rustix::process::umask(Mode::from_raw_mode(0o022));
@@ -85,24 +92,18 @@ pub(super) fn fill(inside: &mut Inside<'_>) -> io::Result<()> {
 }
 
 fn write_file(path: &CStr, contents: &[u8]) -> io::Result<()> {
+    let mode = Mode::from_raw_mode(0o644);
+    if contents.is_empty() {
+        // One call in place of two, and most files here are only places to mount at.
+        return Ok(mknodat(CWD, path, FileType::RegularFile, mode, 0)?);
+    }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let file = open(path, flags, Mode::from_raw_mode(0o644))?;
+    let file = open(path, flags, mode)?;
     let mut rest = contents;
     while !rest.is_empty() {
         rest = &rest[rustix::io::write(&file, rest)?..];
     }
     Ok(())
-}
-
-fn mount_system(source: &CStr, path: &CStr) -> io::Result<()> {
-    let is_directory =
-        FileType::from_raw_mode(rustix::fs::stat(source)?.st_mode) == FileType::Directory;
-    if is_directory {
-        mkdirat(CWD, path, Mode::from_raw_mode(0o755))?;
-    } else {
-        write_file(path, b"")?;
-    }
-    Ok(mount_bind_recursive(source, path)?)
 }
 
 fn tree<'a>(inside: &'a Inside<'_>, index: usize) -> Option<BorrowedFd<'a>> {

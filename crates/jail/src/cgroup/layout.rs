@@ -59,10 +59,11 @@ pub enum Layout {
 impl Layout {
     /// Looks; changes nothing.
     pub fn find() -> Self {
-        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let mut own = [0u8; 4096];
+        let own = crate::sys::read_small(c"/proc/self/cgroup", &mut own).unwrap_or_default();
         let version2 = rustix::fs::statfs(ROOT)
             .is_ok_and(|filesystem| filesystem.f_type as u32 == CGROUP2_MAGIC);
-        if version2 { find_v2(&own) } else { find_v1(&own) }
+        if version2 { find_v2(own) } else { find_v1(own) }
     }
 
     /// Whether a limit of this controller can be enforced.

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use capsule_spec::Limits;
 
-pub use layout::{Controller, Layout};
+pub(crate) use layout::{Controller, Layout};
 
 const PREFIX: &str = "capsule-";
 

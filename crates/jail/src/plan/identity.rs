@@ -6,7 +6,7 @@ use crate::host::Host;
 
 /// The user inside the jail. Not 0: a program that believes to be root behaves
 /// differently (it changes owners, it warns, it drops privileges that it has not).
-pub const INSIDE: u32 = 1000;
+const INSIDE: u32 = 1000;
 
 /// Jails of root run as users from here on. systemd's table of ids
 /// (UIDS-GIDS) leaves 0x70000000 to 0x7FFFFFFF unused, and no process id

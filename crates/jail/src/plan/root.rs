@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use capsule_spec::{Network, Task};
 
-use crate::host::Host;
+use crate::host::{Entry, Host, Kind};
 
 /// One step in filling the root.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,6 +45,8 @@ pub enum RootStep {
         source: String,
         /// Where it goes.
         path: String,
+        /// Which of the two it is.
+        is_directory: bool,
     },
 }
 
@@ -79,8 +81,8 @@ pub(super) fn steps(task: &Task, host: &Host) -> Vec<RootStep> {
     for (path, mode) in PRIVATE {
         root.directory(path, mode);
     }
-    for (name, target) in &host.system {
-        root.host_entry(&format!("/{name}"), name, target.as_deref());
+    for entry in &host.system {
+        root.host_entry("", entry);
     }
     for (path, contents) in
         [("passwd", PASSWD), ("group", GROUP), ("hosts", HOSTS), ("nsswitch.conf", NSSWITCH)]
@@ -90,8 +92,8 @@ pub(super) fn steps(task: &Task, host: &Host) -> Vec<RootStep> {
     if let (Network::Open, Some(contents)) = (&task.policy.network, &host.resolv_conf) {
         root.file("etc/resolv.conf", contents);
     }
-    for (name, target) in &host.etc {
-        root.host_entry(&format!("/etc/{name}"), &format!("etc/{name}"), target.as_deref());
+    for entry in &host.etc {
+        root.host_entry("etc/", entry);
     }
     for name in DEVICES {
         root.file(&format!("dev/{name}"), b"");
@@ -139,16 +141,18 @@ impl Root {
     }
 
     /// A link stays a link (`/bin` of a merged `/usr`), anything else is mounted.
-    fn host_entry(&mut self, source: &str, path: &str, target: Option<&str>) {
-        self.parents(&Path::new("/").join(path));
-        match target {
-            Some(target) => self.link(path, target),
-            None => self.steps.push(RootStep::System {
-                source: source.to_owned(),
-                path: path.to_owned(),
+    fn host_entry(&mut self, directory: &str, entry: &Entry) {
+        let path = format!("{directory}{}", entry.name);
+        self.parents(&Path::new("/").join(&path));
+        self.made.insert(path.clone());
+        match &entry.kind {
+            Kind::Link(target) => self.link(&path, target),
+            kind => self.steps.push(RootStep::System {
+                source: format!("/{path}"),
+                path,
+                is_directory: *kind == Kind::Directory,
             }),
         }
-        self.made.insert(path.to_owned());
     }
 
     /// The directories above `path`. Those below a system directory must exist there.

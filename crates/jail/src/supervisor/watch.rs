@@ -23,7 +23,7 @@ use crate::sys::{self, Usage};
 
 /// A version 1 group is joined once a run has lived this long: most commands
 /// that need no limit are over by then.
-const JOIN_AFTER: Duration = Duration::from_millis(4);
+const JOIN_AFTER: Duration = Duration::from_millis(10);
 /// How often memory is added up where no group counts it.
 const MEMORY_TICK: Duration = Duration::from_millis(20);
 /// How long a command may take to end after the caller's signal.
