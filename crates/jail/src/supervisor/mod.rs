@@ -56,6 +56,8 @@ pub(crate) struct Grouping<'a> {
     layout: &'a Layout,
     group: Option<Group>,
     state: Joining,
+    /// Memory that was used before the processes joined, which the group did not see.
+    used_before: u64,
 }
 
 /// Whether the processes are in their group yet.
@@ -80,7 +82,7 @@ impl<'a> Grouping<'a> {
             }
             Layout::V1 { .. } => (None, Joining::Later),
         };
-        Ok(Self { layout, group, state })
+        Ok(Self { layout, group, state, used_before: 0 })
     }
 
     fn clone_target(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
@@ -91,20 +93,32 @@ impl<'a> Grouping<'a> {
         self.state
     }
 
-    /// Moves every process of the jail in; what they used so far is deducted.
-    pub(crate) fn join(&mut self, plan: &Plan, init: i32) -> Result<(), BackendError> {
+    /// Moves every process of the jail in; what they used so far is deducted from
+    /// their limit. Says how much that was when it leaves nothing.
+    pub(crate) fn join(&mut self, plan: &Plan, init: i32) -> Result<Option<u64>, BackendError> {
         self.state = Joining::Done;
         if self.group.is_none() {
             self.group = create(plan, self.layout)?;
         }
-        let Some(group) = &self.group else { return Ok(()) };
+        let Some(group) = &self.group else { return Ok(None) };
         members::attach_all(group, init).map_err(|error| cgroup_error(&error))?;
         let used = members::memory(init);
-        group.deduct_memory(&plan.limits, used).map_err(|error| cgroup_error(&error))
+        self.used_before = used;
+        if used >= plan.limits.memory.bytes() {
+            return Ok(Some(used));
+        }
+        match group.deduct_memory(&plan.limits, used) {
+            Ok(()) => Ok(None),
+            // The group has grown beyond what is left while we added up.
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(Some(used)),
+            Err(error) => Err(cgroup_error(&error)),
+        }
     }
 
     pub(crate) fn counts(&self) -> crate::cgroup::Counts {
-        self.group.as_ref().map(Group::counts).unwrap_or_default()
+        let counts = self.group.as_ref().map(Group::counts).unwrap_or_default();
+        let peak_memory = counts.peak_memory.map(|peak| peak.saturating_add(self.used_before));
+        crate::cgroup::Counts { peak_memory, ..counts }
     }
 
     fn remove(self) {

@@ -28,7 +28,7 @@ pub(super) fn outcome(
         wall: end.wall,
         user: end.usage.user,
         kernel: end.usage.kernel,
-        max_memory: counts.peak_memory.unwrap_or(end.usage.max_memory).max(end.peak_seen),
+        max_memory: counts.peak_memory.unwrap_or(0).max(end.usage.max_memory).max(end.peak_seen),
         io_read: end.io.map_or(0, |io| io.0),
         io_written: end.io.map_or(0, |io| io.1),
     };

@@ -98,8 +98,10 @@ pub(super) fn until_end(
         }
         if join_at.is_some_and(|at| Instant::now() >= at) {
             join_at = None;
-            if !watch.gone {
-                group.join(plan, watch.jail.pid)?;
+            if !watch.gone
+                && let Some(used) = group.join(plan, watch.jail.pid)?
+            {
+                watch.end(Reason::Memory(used));
             }
         }
         watch.keep_time();
