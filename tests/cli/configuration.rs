@@ -71,7 +71,11 @@ fn mistakes_in_the_file_are_refused() {
     for (contents, code, hint) in [
         ("timeout = 5\n", "E1002", Some("did you mean \"timeout_ms\"?")),
         ("resources.memroy_bytes = 5\n", "E1002", Some("did you mean \"memory_bytes\"?")),
-        ("[profile.python]\nisolation.netwrok = true\n", "E1002", Some("did you mean \"network\"?")),
+        (
+            "[profile.python]\nisolation.netwrok = true\n",
+            "E1002",
+            Some("did you mean \"network\"?"),
+        ),
         ("[profiles.python]\ntimeout_ms = 1\n", "E1002", None),
         ("timeout_ms = \"5s\"\n", "E1007", None),
         ("timeout_ms = \n", "E1007", None),

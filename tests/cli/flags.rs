@@ -163,11 +163,32 @@ fn help_documents_every_flag() {
         let run = Run::new(&[flag]).finish().ended_with(0);
         assert_eq!(run.errors(), "");
         for documented in [
-            "--json", "--pretty", "-t, --timeout", "-m, --memory", "--cpu <", "--cpus <",
-            "--max-output", "--max-pids", "--disk", "--network", "--allow-host", "-w, --workdir",
-            "-e, --env", "--readonly", "--writable", "--bind <", "--stdin", "--seccomp",
-            "--require", "-c, --config", "-p, --profile", "--dry-run", "--execution-id",
-            "-v, --verbose", "-h, --help", "-V, --version",
+            "--json",
+            "--pretty",
+            "-t, --timeout",
+            "-m, --memory",
+            "--cpu <",
+            "--cpus <",
+            "--max-output",
+            "--max-pids",
+            "--disk",
+            "--network",
+            "--allow-host",
+            "-w, --workdir",
+            "-e, --env",
+            "--readonly",
+            "--writable",
+            "--bind <",
+            "--stdin",
+            "--seccomp",
+            "--require",
+            "-c, --config",
+            "-p, --profile",
+            "--dry-run",
+            "--execution-id",
+            "-v, --verbose",
+            "-h, --help",
+            "-V, --version",
         ] {
             assert!(run.text().contains(documented), "{flag} does not tell of {documented}");
         }
@@ -194,8 +215,17 @@ fn exec_is_the_same_command_line() {
 #[test]
 fn required_walls_that_stand_do_not_hinder() {
     let walls = [
-        "user", "mount", "pid", "network", "ipc", "uts", "cgroup", "time", "capabilities",
-        "seccomp", "disk",
+        "user",
+        "mount",
+        "pid",
+        "network",
+        "ipc",
+        "uts",
+        "cgroup",
+        "time",
+        "capabilities",
+        "seccomp",
+        "disk",
     ];
     let flags: Vec<&str> = walls.iter().flat_map(|wall| ["--require", wall]).collect();
     Run::shell(&flags, "exit 4").finish().ended_with(4);

@@ -25,8 +25,13 @@ fn success_has_exactly_the_documented_fields() {
     assert_eq!(
         keys(&answer["metrics"]),
         [
-            "cpu_time_ms", "io_bytes_read", "io_bytes_written", "kernel_time_ms",
-            "max_memory_bytes", "user_time_ms", "wall_time_ms",
+            "cpu_time_ms",
+            "io_bytes_read",
+            "io_bytes_written",
+            "kernel_time_ms",
+            "max_memory_bytes",
+            "user_time_ms",
+            "wall_time_ms",
         ]
     );
     assert_eq!(keys(&answer["timestamps"]), ["completed", "started"]);

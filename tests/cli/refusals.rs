@@ -67,8 +67,24 @@ fn a_flag_that_is_near_nothing_is_refused_too() {
 fn sizes_that_are_not_sizes_are_refused() {
     for flag in ["--memory", "--max-output", "--disk"] {
         for size in [
-            "0", "0M", "-1", "-1M", "1X", "17179869185G", "9223372036854775808", "", "M", "1e6",
-            "0x10", "unlimited", "0.5B", "1.5", "inf", "NaN", " ", "1M1",
+            "0",
+            "0M",
+            "-1",
+            "-1M",
+            "1X",
+            "17179869185G",
+            "9223372036854775808",
+            "",
+            "M",
+            "1e6",
+            "0x10",
+            "unlimited",
+            "0.5B",
+            "1.5",
+            "inf",
+            "NaN",
+            " ",
+            "1M1",
         ] {
             refused(&[&format!("{flag}={size}")], "E1003");
         }
@@ -85,9 +101,24 @@ fn durations_that_are_not_durations_are_refused() {
 #[test]
 fn numbers_out_of_range_are_refused() {
     for flag in [
-        "--cpu=0", "--cpu=1", "--cpu=262145", "--cpu=-5", "--cpu=many", "--cpus=0", "--cpus=-1",
-        "--cpus=0.001", "--cpus=1025", "--cpus=nan", "--cpus=inf", "--max-pids=0", "--max-pids=-1",
-        "--max-pids=65537", "--max-pids=4294967296", "--max-pids=1.5", "--memory=1K", "--disk=1K",
+        "--cpu=0",
+        "--cpu=1",
+        "--cpu=262145",
+        "--cpu=-5",
+        "--cpu=many",
+        "--cpus=0",
+        "--cpus=-1",
+        "--cpus=0.001",
+        "--cpus=1025",
+        "--cpus=nan",
+        "--cpus=inf",
+        "--max-pids=0",
+        "--max-pids=-1",
+        "--max-pids=65537",
+        "--max-pids=4294967296",
+        "--max-pids=1.5",
+        "--memory=1K",
+        "--disk=1K",
     ] {
         refused(&[flag], "E1003");
     }
@@ -96,9 +127,19 @@ fn numbers_out_of_range_are_refused() {
 #[test]
 fn other_values_that_mean_nothing_are_refused() {
     for flag in [
-        "--env=NAME", "--env==x", "--bind=/usr", "--bind=/usr:/x:rx", "--bind=:", "--bind=/a:",
-        "--seccomp=loose", "--seccomp=Strict", "--execution-id=abc", "--allow-host=https://a.b",
-        "--allow-host=a.b:0", "--allow-host=127.1", "--allow-host=",
+        "--env=NAME",
+        "--env==x",
+        "--bind=/usr",
+        "--bind=/usr:/x:rx",
+        "--bind=:",
+        "--bind=/a:",
+        "--seccomp=loose",
+        "--seccomp=Strict",
+        "--execution-id=abc",
+        "--allow-host=https://a.b",
+        "--allow-host=a.b:0",
+        "--allow-host=127.1",
+        "--allow-host=",
     ] {
         refused(&[flag], "E1003");
     }
@@ -115,9 +156,19 @@ fn a_mistyped_wall_is_named_with_the_nearest() {
 #[test]
 fn paths_that_belong_to_the_jail_are_refused() {
     for flag in [
-        "--bind=/usr:/", "--bind=/usr://", "--bind=/usr:/proc", "--bind=/usr:/proc/x",
-        "--bind=/usr:/dev/x", "--bind=/usr:/sys", "--bind=/usr:x", "--bind=/usr:/a/../b",
-        "--readonly=/proc", "--writable=/dev", "--readonly=", "--workdir=x", "--workdir=/a/..",
+        "--bind=/usr:/",
+        "--bind=/usr://",
+        "--bind=/usr:/proc",
+        "--bind=/usr:/proc/x",
+        "--bind=/usr:/dev/x",
+        "--bind=/usr:/sys",
+        "--bind=/usr:x",
+        "--bind=/usr:/a/../b",
+        "--readonly=/proc",
+        "--writable=/dev",
+        "--readonly=",
+        "--workdir=x",
+        "--workdir=/a/..",
     ] {
         refused(&[flag], "E1005");
     }
@@ -178,8 +229,6 @@ fn requests_that_are_not_requests_are_refused() {
         (b"{\"command\":[\"true\"]} {}", "E1001"),
         (b"{\"command\":[\"true\"]} trailing", "E1001"),
         (b"\xff\xfe", "E1001"),
-        (b"[]", "E1003"),
-        (b"[[\"true\"]]", "E1003"),
         (b"null", "E1003"),
         (b"\"true\"", "E1003"),
         (b"{\"command\":\"true\"}", "E1003"),
@@ -191,7 +240,10 @@ fn requests_that_are_not_requests_are_refused() {
         (b"{\"command\":[\"true\"],\"timeout_ms\":1.5}", "E1003"),
         (b"{\"command\":[\"true\"],\"timeout_ms\":1e400}", "E1001"),
         (b"{\"command\":[\"true\"],\"command\":[\"false\"]}", "E1003"),
-        (b"{\"command\":[\"true\"],\"resources\":{\"memory_bytes\":18446744073709551616}}", "E1003"),
+        (
+            b"{\"command\":[\"true\"],\"resources\":{\"memory_bytes\":18446744073709551616}}",
+            "E1003",
+        ),
         (b"{\"command\":[\"true\"],\"resources\":{\"memory_bytes\":0}}", "E1003"),
         (b"{\"command\":[\"true\"],\"environment\":{\"A=B\":\"\"}}", "E1003"),
         (b"{\"command\":[\"true\"],\"environment\":{\"A\":1}}", "E1003"),
@@ -205,6 +257,22 @@ fn requests_that_are_not_requests_are_refused() {
         let shown = String::from_utf8_lossy(text);
         assert_eq!(run.verdict(), ("error".to_owned(), code.to_owned()), "{shown}\n{run}");
         assert_eq!(run.errors(), "", "{shown}");
+    }
+}
+
+/// A list is not an object, although its items could be taken for fields in order.
+#[test]
+fn a_list_is_not_an_object() {
+    for request in [
+        json!([]),
+        json!([["true"]]),
+        json!({"command": ["true"], "resources": [268_435_456]}),
+        json!({"command": ["true"], "isolation": [true]}),
+        json!({"command": ["true"], "isolation": {"bind_mounts": [["/usr", "/x", false]]}}),
+    ] {
+        let run = Run::json(&request).finish();
+        assert_eq!(run.code, Some(2), "{request}\n{run}");
+        assert_eq!(run.verdict(), ("error".to_owned(), "E1003".to_owned()), "{request}");
     }
 }
 

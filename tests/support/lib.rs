@@ -13,6 +13,7 @@
 mod audit;
 mod binaries;
 mod caller;
+mod collected;
 mod finished;
 mod run;
 mod scratch;

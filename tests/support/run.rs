@@ -1,15 +1,15 @@
 //! One run of a binary, with a hard time limit and the leak audit after it.
 
 use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::audit::{MARK, Traces};
 use crate::binaries::{Binary, path_of};
+use crate::collected::Collected;
 use crate::{Caller, Finished, Limit, Scratch, Signal, send_signal, sys};
 
 /// A run that is to be started.
@@ -347,7 +347,7 @@ impl Running {
                 break status;
             }
             if Instant::now() >= self.deadline {
-                                let so_far = self.stdout.as_ref().map(Collected::so_far).unwrap_or_default();
+                let so_far = self.stdout.as_ref().map(Collected::so_far).unwrap_or_default();
                 panic!("hung; output so far: {}", String::from_utf8_lossy(&so_far));
             }
             std::thread::sleep(Duration::from_millis(2));
@@ -378,62 +378,5 @@ impl Drop for Reaped {
             let _ = self.0.kill();
             let _ = self.0.wait();
         }
-    }
-}
-
-/// Bytes of a stream, collected by a thread.
-#[derive(Clone, Debug)]
-struct Collected(Arc<(Mutex<(Vec<u8>, bool)>, Condvar)>);
-
-impl Collected {
-    fn of(mut source: impl Read + Send + 'static) -> Self {
-        let shared = Self(Arc::default());
-        let writer = shared.clone();
-        std::thread::spawn(move || {
-            let mut chunk = [0u8; 65536];
-            loop {
-                let length = source.read(&mut chunk).unwrap_or(0);
-                let (lock, changed) = &*writer.0;
-                let mut state = lock.lock().expect("no thread panics with the lock");
-                state.0.extend_from_slice(&chunk[..length]);
-                state.1 = length == 0;
-                changed.notify_all();
-                if length == 0 {
-                    return;
-                }
-            }
-        });
-        shared
-    }
-
-    /// What came when `is_enough` says so, the stream has ended, or time is over.
-    fn wait(&self, deadline: Instant, is_enough: impl Fn(&[u8]) -> bool) -> (Vec<u8>, bool) {
-        let (lock, changed) = &*self.0;
-        let mut state = lock.lock().expect("no thread panics with the lock");
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if is_enough(&state.0) || state.1 || left.is_zero() {
-                return state.clone();
-            }
-            state = changed.wait_timeout(state, left).expect("no thread panics with the lock").0;
-        }
-    }
-
-    fn wait_for(&self, text: &str, deadline: Instant) -> Result<String, String> {
-        let holds = |bytes: &[u8]| bytes.windows(text.len()).any(|part| part == text.as_bytes());
-        let (bytes, _) = self.wait(deadline, holds);
-        let so_far = String::from_utf8_lossy(&bytes).into_owned();
-        if holds(&bytes) { Ok(so_far) } else { Err(so_far) }
-    }
-
-    fn so_far(&self) -> Vec<u8> {
-        self.wait(Instant::now(), |_| true).0
-    }
-
-    #[track_caller]
-    fn until_end(&self, deadline: Instant) -> Vec<u8> {
-        let (bytes, ended) = self.wait(deadline, |_| false);
-        assert!(ended, "somebody still holds an output stream of a run that is over");
-        bytes
     }
 }

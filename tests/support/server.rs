@@ -2,8 +2,9 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A server that answers every request by a function of its path. It stops when
 /// dropped, as far as anybody can tell: nothing counts any more.
@@ -32,6 +33,21 @@ impl Server {
             }
         });
         Self { address, connections }
+    }
+
+    /// Starts one that serves the files of a folder.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub fn of_files(folder: &Path) -> Self {
+        let folder = folder.to_owned();
+        Self::start(move |path| {
+            let path = path.split('?').next().unwrap_or(path);
+            match std::fs::read(folder.join(path.trim_start_matches('/'))) {
+                Ok(body) => with_body("200 OK", &body),
+                Err(_) => with_body("404 Not Found", b""),
+            }
+        })
     }
 
     /// `127.0.0.1:PORT`
@@ -65,9 +81,14 @@ fn serve(mut stream: &TcpStream, answer: &dyn Fn(&str) -> Vec<u8>) {
 
 /// An answer with a body; the connection ends with it.
 pub fn answer(body: &str) -> Vec<u8> {
+    with_body("200 OK", body.as_bytes())
+}
+
+fn with_body(status: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
-        .into_bytes()
+    let head =
+        format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    [head.as_bytes(), body].concat()
 }
 
 /// An answer that sends the client elsewhere.

@@ -326,6 +326,28 @@ pub(crate) fn join_new_keyring() -> io::Result<()> {
     }
 }
 
+/// Raises the soft limit on processes of another process from `soft` to `hard`,
+/// unless it has set limits of its own. A process that is gone has none.
+pub(crate) fn replace_process_limit(pid: i32, soft: u64, hard: u64) {
+    let mut old = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    let new = libc::rlimit64 { rlim_cur: hard, rlim_max: hard };
+    // SAFETY: `old` is a local of the right type; no new limit is given.
+    let read = unsafe { prlimit(pid, ptr::null(), &raw mut old) };
+    if read == 0 && old.rlim_cur == soft && old.rlim_max == hard {
+        // SAFETY: `new` is complete; the old limit is not asked for.
+        unsafe { prlimit(pid, &raw const new, ptr::null_mut()) };
+    }
+}
+
+/// prlimit(2), whose wrapper names its first argument differently in each libc.
+///
+/// # Safety
+/// Both pointers are null or point to a limit.
+unsafe fn prlimit(pid: i32, new: *const libc::rlimit64, old: *mut libc::rlimit64) -> c_long {
+    // SAFETY: by this function's own contract.
+    unsafe { libc::syscall(libc::SYS_prlimit64, pid, libc::RLIMIT_NPROC, new, old) }
+}
+
 /// Closes every descriptor from 3 on that is not in `keep`, which is sorted.
 pub(crate) fn close_all_but(keep: &[RawFd]) -> io::Result<()> {
     let mut first: u32 = 3;

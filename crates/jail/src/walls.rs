@@ -65,10 +65,14 @@ fn of(wall: Wall, host: &Host) -> WallStatus {
     }
 }
 
-/// `RLIMIT_NPROC` counts per user namespace since Linux 5.14, and as root each
-/// jail has a user of its own on any kernel.
+/// Whether `RLIMIT_NPROC` counts a jail's processes alone: per user namespace since
+/// Linux 5.14, and on any kernel as root, where each jail has a user of its own.
+pub(crate) fn counts_own_processes(host: &Host) -> bool {
+    host.may_map_any_user || host.kernel >= (5, 14)
+}
+
 fn pids(host: &Host) -> WallStatus {
-    if host.cgroups.has(Controller::Pids) || host.may_map_any_user || host.kernel >= (5, 14) {
+    if host.cgroups.has(Controller::Pids) || counts_own_processes(host) {
         return full(Wall::Pids);
     }
     absent(

@@ -20,10 +20,10 @@ pub(super) fn check(sources: &[Source]) -> Vec<Problem> {
             None => problems.push(Problem::new(path, 1, "there is no page", "write it")),
             Some(page) => problems.extend(check_page(*code, page)),
         }
-        let link = format!("]({code}.md)");
-        if table.is_some_and(|table| !table.text.contains(&link)) {
-            let what = format!("{code} is not in the table");
-            problems.push(Problem::new(TABLE, 1, what, "add a row"));
+        let row = row(*code);
+        if table.is_some_and(|table| !table.text.lines().any(|line| line == row)) {
+            let what = format!("{code} is not in the table as the code has it");
+            problems.push(Problem::new(TABLE, 1, what, row));
         }
     }
     let is_known = |name: &str| ErrorCode::ALL.iter().any(|code| format!("{code}.md") == name);
@@ -51,16 +51,28 @@ fn check_page(code: ErrorCode, page: &Source) -> Vec<Problem> {
 }
 
 fn facts(code: ErrorCode) -> String {
-    let blame = match code.blame() {
+    let (blame, retryable) = (blame(code), yes_or_no(code.retryable()));
+    format!("Name: `{code:?}`. Blame: {blame}. Retryable: {retryable}.")
+}
+
+fn row(code: ErrorCode) -> String {
+    let (summary, blame, retryable) = (code.summary(), blame(code), yes_or_no(code.retryable()));
+    format!("| [{code}]({code}.md) | {summary} | {blame} | {retryable} |")
+}
+
+fn blame(code: ErrorCode) -> &'static str {
+    match code.blame() {
         Blame::Caller => "caller",
         Blame::Policy => "policy",
         Blame::Limit => "limit",
         Blame::Command => "command",
         Blame::Host => "host",
         Blame::Internal => "internal",
-    };
-    let retryable = if code.retryable() { "yes" } else { "no" };
-    format!("Name: `{code:?}`. Blame: {blame}. Retryable: {retryable}.")
+    }
+}
+
+fn yes_or_no(is: bool) -> &'static str {
+    if is { "yes" } else { "no" }
 }
 
 #[cfg(test)]
@@ -72,8 +84,7 @@ mod tests {
         let page = |code: &ErrorCode| {
             sample(&format!("{FOLDER}{code}.md"), &format!("# {code}: x\n\n{}\n", facts(*code)))
         };
-        let rows: String =
-            ErrorCode::ALL.iter().map(|code| format!("[{code}]({code}.md)\n")).collect();
+        let rows: String = ErrorCode::ALL.iter().map(|code| row(*code) + "\n").collect();
         let mut sources: Vec<_> = ErrorCode::ALL.iter().map(page).collect();
         sources.push(sample(TABLE, &rows));
         sources
@@ -94,5 +105,10 @@ mod tests {
         wrong[0].text = wrong[0].text.replace("Retryable: no", "Retryable: yes");
         wrong[1].text = "no title\n".to_owned();
         assert_eq!(check(&wrong).len(), 3);
+
+        let mut table = complete();
+        let last = table.len() - 1;
+        table[last].text = table[last].text.replacen("caller", "host", 1);
+        assert_eq!(check(&table).len(), 1);
     }
 }

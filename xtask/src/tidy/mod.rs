@@ -3,6 +3,7 @@
 //! Each rule is data at the top of its file and a pure function below it, so that
 //! the tests can show it a bad sample.
 
+mod containment;
 mod errors;
 mod files;
 mod graph;
@@ -57,6 +58,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<ExitCode> {
     problems.extend(files::check_exemptions(&sources));
     problems.extend(words::check_exceptions(&sources));
     problems.extend(errors::check(&sources));
+    problems.extend(containment::check(&sources));
     problems.extend(markdown::check(&sources));
     problems.extend(generated::stale(root)?);
     report(&problems, &format!("{} files", sources.len()))

@@ -18,7 +18,7 @@ pub(crate) struct Attempt {
     /// parts to play, [`Guest::role`] says which one.
     pub(crate) guest: fn(&Guest),
     /// Sets the scene on the host, runs the jails, and judges by what the host
-    /// shows. [`Stage::told`] is enough where only the inside can see.
+    /// shows. [`told`](super::stage::told) is enough where only the inside can see.
     pub(crate) outside: fn(&Stage<'_>) -> Verdict,
 }
 
@@ -152,6 +152,8 @@ impl Verdict {
         match rank(&self).cmp(&rank(&other)) {
             std::cmp::Ordering::Less => other,
             std::cmp::Ordering::Greater => self,
+            std::cmp::Ordering::Equal if self.evidence().is_empty() => other,
+            std::cmp::Ordering::Equal if other.evidence().is_empty() => self,
             std::cmp::Ordering::Equal => {
                 let text = format!("{}; {}", self.evidence(), other.evidence());
                 match self {

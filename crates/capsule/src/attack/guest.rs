@@ -150,6 +150,8 @@ pub(super) fn errno_name(number: i32) -> String {
         libc::ENOTDIR => "ENOTDIR",
         libc::EINVAL => "EINVAL",
         libc::EMFILE => "EMFILE",
+        libc::ETXTBSY => "ETXTBSY",
+        libc::ENOKEY => "ENOKEY",
         libc::ENOTTY => "ENOTTY",
         libc::ENOSPC => "ENOSPC",
         libc::EROFS => "EROFS",

@@ -144,3 +144,11 @@ impl Ear {
         heard
     }
 }
+
+/// For evidence.
+pub(super) fn heard_text(heard: &[String]) -> String {
+    match heard {
+        [] => "the host heard nothing".to_owned(),
+        heard => format!("the host heard {}", heard.join(", ")),
+    }
+}

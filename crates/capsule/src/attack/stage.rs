@@ -21,7 +21,8 @@ pub(super) const BINARY: &str = "/opt/capsule-attack/capsule";
 /// One attempt, outside.
 pub(crate) struct Stage<'a> {
     pub(super) attempt: &'a Attempt,
-    pub(super) backend: &'a dyn Backend,
+    /// Makes the sandbox under attack; each run has its own.
+    pub(super) backend: &'a (dyn Fn() -> Box<dyn Backend> + Sync),
     /// This binary on the host, without a symbolic link in its path.
     pub(super) binary: &'a Path,
     /// In the arguments of every process that the attempt starts, and nowhere else.
@@ -49,11 +50,6 @@ impl Stage<'_> {
             readonly: true,
         });
         Entry { stage: self, spec }
-    }
-
-    /// Runs the attempt's main part and believes what it prints.
-    pub(super) fn told(&self) -> Verdict {
-        self.jail().told()
     }
 
     fn command(&self, arguments: &[&str]) -> Vec<String> {
@@ -122,6 +118,12 @@ impl Stage<'_> {
     }
 }
 
+/// Runs the attempt's main part and believes what it prints: for attempts whose
+/// failure only the inside can see.
+pub(super) fn told(stage: &Stage<'_>) -> Verdict {
+    stage.jail().told()
+}
+
 /// A jail about to be run.
 pub(super) struct Entry<'a> {
     stage: &'a Stage<'a>,
@@ -163,7 +165,7 @@ impl Entry<'_> {
             .resolve(ExecutionId::random(), Stdin::Empty)
             .map_err(ResolveError::into_failure)
             .map_err(|failure| BackendError { internal: failure.to_string(), failure })?;
-        self.stage.backend.run(&task, Output::Captured, &mut Silent)
+        (self.stage.backend)().run(&task, Output::Captured, &mut Silent)
     }
 
     pub(super) fn told(self) -> Verdict {
@@ -177,7 +179,12 @@ pub(super) fn judge(result: &Result<Outcome, BackendError>) -> Verdict {
         Ok(outcome) => outcome,
         Err(error) => return Verdict::Inconclusive(no_run(error)),
     };
-    let text = String::from_utf8_lossy(&outcome.stdout.bytes);
+    judge_text(&outcome.stdout.bytes, || describe(outcome))
+}
+
+/// As [`judge`]; `ended` says how the run ended, in case it broke off.
+pub(super) fn judge_text(stdout: &[u8], ended: impl Fn() -> String) -> Verdict {
+    let text = String::from_utf8_lossy(stdout);
     let mut told: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
     let mut has_ended = false;
     for line in text.lines() {
@@ -198,7 +205,7 @@ pub(super) fn judge(result: &Result<Outcome, BackendError>) -> Verdict {
         return Verdict::Inconclusive(summary(of("unclear")));
     }
     if !has_ended {
-        return Verdict::Inconclusive(format!("the program broke off: {}", describe(outcome)));
+        return Verdict::Inconclusive(format!("the program broke off: {}", ended()));
     }
     match (of("held"), of("absent")) {
         ([], []) => Verdict::Inconclusive("the program tried nothing".to_owned()),

@@ -4,8 +4,8 @@
 use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -32,7 +32,7 @@ impl Findings {
     }
 }
 
-/// Runs `attempts`, `jobs` at a time. Each thread makes its own backend.
+/// Runs `attempts`, `jobs` at a time.
 ///
 /// # Errors
 /// When the suite itself cannot work: no temporary directory, no path of this binary.
@@ -48,31 +48,33 @@ pub(crate) fn run(
     let scene = Scene::open().context("cannot make a temporary directory")?;
     let audit = Audit::begin();
     let next = AtomicUsize::new(0);
-    let found: Mutex<Vec<(usize, Finding)>> = Mutex::new(Vec::new());
+    let found: Mutex<Vec<Finding>> = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..jobs.clamp(1, attempts.len().max(1)) {
             scope.spawn(|| {
-                let backend = backend();
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(attempt) = attempts.get(index) else { break };
-                    let finding = one(attempt, &*backend, &binary, &scene.path);
-                    let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    found.push((index, finding));
+                while let Some(attempt) = attempts.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let finding = one(attempt, &backend, &binary, &scene.path);
+                    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                    found.push(finding);
                     show_progress(found.len(), attempts.len(), attempt.name);
                 }
             });
         }
     });
     show_progress(0, 0, "");
-    let mut attempts = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    attempts.sort_by_key(|(index, _)| *index);
+    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let place = |name| attempts.iter().position(|attempt| attempt.name == name);
+    found.sort_by_key(|finding| place(finding.name));
     let leaks = audit.end(scene);
-    let attempts = attempts.into_iter().map(|(_, finding)| finding).collect();
-    Ok(Findings { attempts, leaks, took: started.elapsed() })
+    Ok(Findings { attempts: found, leaks, took: started.elapsed() })
 }
 
-fn one(attempt: &'static Attempt, backend: &dyn Backend, binary: &Path, root: &Path) -> Finding {
+fn one(
+    attempt: &'static Attempt,
+    backend: &(dyn Fn() -> Box<dyn Backend> + Sync),
+    binary: &Path,
+    root: &Path,
+) -> Finding {
     let started = Instant::now();
     let marker = format!("{}-{}", marker_base(), attempt.name);
     // The end of the marker is distinct, so that no name is the start of another.
@@ -84,7 +86,7 @@ fn one(attempt: &'static Attempt, backend: &dyn Backend, binary: &Path, root: &P
         name: attempt.name,
         family: attempt.family,
         tries: attempt.tries,
-        verdict: strip_empty(verdict),
+        verdict,
         took_ms: started.elapsed().as_millis() as u64,
     }
 }
@@ -104,13 +106,6 @@ fn leftover(stage: &Stage<'_>) -> Verdict {
         let _ = sys::kill(*pid, libc::SIGKILL);
     }
     Verdict::Escaped(format!("processes live on after the run: {names}"))
-}
-
-fn strip_empty(verdict: Verdict) -> Verdict {
-    match verdict {
-        Verdict::Held(text) => Verdict::Held(text.trim_end_matches("; ").to_owned()),
-        other => other,
-    }
 }
 
 /// Common to all markers of this process.

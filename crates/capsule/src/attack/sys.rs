@@ -1,7 +1,7 @@
 //! System calls of the hostile programs, and the few that the side outside needs.
 //! One call a block.
 //!
-//! [`call`] makes any call there is, by its number. That can damage the process
+//! [`call!`] makes any call there is, by its number. That can damage the process
 //! that makes it, which is a guest and good for nothing else.
 #![allow(unsafe_code)]
 
@@ -69,13 +69,13 @@ impl<'a, const LENGTH: usize> From<&'a mut [u8; LENGTH]> for Argument<'a> {
 /// `call!(SYS_mount, c"none", c"/tmp", 0)`: missing arguments are 0.
 macro_rules! call {
     ($number:expr $(, $argument:expr)* $(,)?) => {
-        $crate::attack::sys::call($number, &mut [$($argument.into()),*])
+        $crate::attack::sys::make_call($number, &mut [$($argument.into()),*])
     };
 }
 pub(super) use call;
 
 /// Makes a system call.
-pub(super) fn call(number: c_long, arguments: &mut [Argument<'_>]) -> io::Result<i64> {
+pub(super) fn make_call(number: c_long, arguments: &mut [Argument<'_>]) -> io::Result<i64> {
     let mut words: [c_long; 6] = [0; 6];
     for (word, argument) in words.iter_mut().zip(arguments) {
         *word = match argument {
@@ -91,7 +91,7 @@ pub(super) fn call(number: c_long, arguments: &mut [Argument<'_>]) -> io::Result
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(i64::from(result)) }
 }
 
-/// Takes a new descriptor that [`call`] returned.
+/// Takes a new descriptor that [`call!`] returned.
 pub(super) fn own(descriptor: i64) -> OwnedFd {
     // SAFETY: callers pass what a call that opens something has just returned.
     unsafe { OwnedFd::from_raw_fd(descriptor as RawFd) }

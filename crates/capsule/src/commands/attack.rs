@@ -47,19 +47,16 @@ impl Attack {
             attack::report::write_list(attempts.into_iter(), &mut io::stdout().lock())?;
             return Ok(ExitCode::SUCCESS);
         }
-        let Some(name) = wire::backends()
-            .iter()
-            .map(|backend| backend.capabilities().name)
-            .find(|name| *name == self.backend)
-        else {
+        let known: Vec<_> =
+            wire::backends().iter().map(|backend| backend.capabilities()).collect();
+        let Some(at) = known.iter().position(|known| known.name == self.backend) else {
             bail!("there is no backend {:?}; \"capsule doctor\" lists them", self.backend);
         };
-        let backend = || {
-            let mut backends = wire::backends().into_iter();
-            backends
-                .find(|backend| backend.capabilities().name == name)
-                .expect("the backend was found above")
-        };
+        let name = known[at].name;
+        if let Err(failure) = &known[at].usable {
+            bail!("the {name} cannot be attacked, it does not run here: {failure}");
+        }
+        let backend = || wire::backends().swap_remove(at);
         let jobs = self
             .jobs
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));

@@ -8,7 +8,7 @@ use capsule_spec::Access;
 
 use super::network::Made;
 use crate::landlock::Rules;
-use crate::plan::{Identity, Plan, RootStep};
+use crate::plan::{Identity, Plan, ProcessRlimit, RootStep};
 use crate::seccomp;
 
 /// 16 KiB: the hand's calls nest a few frames deep.
@@ -29,8 +29,7 @@ pub(crate) struct Prepared {
     pub(crate) root: Vec<PreparedStep>,
     pub(crate) mounts: Vec<PreparedMount>,
     pub(crate) landlock: Rules,
-    pub(crate) max_pids: u64,
-    pub(crate) limits_pids: bool,
+    pub(crate) processes: Option<ProcessRlimit>,
     pub(crate) open_files: u64,
     pub(crate) command_filter: Vec<libc::sock_filter>,
     pub(crate) init_filter: Vec<libc::sock_filter>,
@@ -63,7 +62,7 @@ fn c_string(text: &str) -> CString {
 }
 
 impl Prepared {
-    pub(crate) fn new(plan: &Plan, mounts: Vec<PreparedMount>, limits_pids: bool) -> Self {
+    pub(crate) fn new(plan: &Plan, mounts: Vec<PreparedMount>) -> Self {
         let writable = crate::plan::private_places();
         let mounted = plan.mounts.iter().filter(|mount| mount.access == Access::ReadWrite);
         let mounted: Vec<String> = mounted.map(|mount| mount.destination.to_string()).collect();
@@ -84,9 +83,7 @@ impl Prepared {
             root: plan.root.iter().map(prepare).collect(),
             mounts,
             landlock: Rules::new(plan.landlock, writable.into_iter()),
-            // PID 1 counts too.
-            max_pids: u64::from(plan.limits.max_pids) + 1,
-            limits_pids,
+            processes: plan.process_rlimit,
             open_files: u64::from(plan.limits.open_files),
             command_filter: seccomp::program(plan.seccomp),
             init_filter: seccomp::init_program(),

@@ -25,8 +25,9 @@ pub(super) fn set_limits(inside: &mut Inside<'_>) -> io::Result<()> {
     // POSIX message queues and pending signals are kernel memory outside the memory limit.
     setrlimit(Resource::Msgqueue, both(0))?;
     setrlimit(Resource::Sigpending, both(1024))?;
-    if prepared.limits_pids {
-        setrlimit(Resource::Nproc, both(prepared.max_pids))?;
+    if let Some(limit) = prepared.processes {
+        let limit = Rlimit { current: Some(limit.soft), maximum: Some(limit.hard) };
+        setrlimit(Resource::Nproc, limit)?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use capsule_spec::{
     Stdin, Task, Wall, WallState, WallStatus,
 };
 
+use crate::cgroup::Controller;
 use crate::host::Host;
 use crate::walls;
 
@@ -44,6 +45,8 @@ pub struct Plan {
     pub mounts: Vec<Mount>,
     /// What it may use.
     pub limits: Limits,
+    /// `RLIMIT_NPROC`, where it counts this jail's processes only.
+    pub process_rlimit: Option<ProcessRlimit>,
     /// What it may call.
     pub seccomp: SeccompProfile,
     /// The Landlock ABI that the rules are written for; 0 is none.
@@ -79,6 +82,7 @@ impl Plan {
             root: root::steps(task, host),
             mounts: task.policy.files.clone(),
             limits: task.limits.clone(),
+            process_rlimit: process_rlimit(task, host),
             seccomp: task.policy.seccomp,
             landlock: host.landlock,
             limits_before_start: [Wall::Memory, Wall::Pids, Wall::Cpu]
@@ -87,6 +91,25 @@ impl Plan {
             walls,
         })
     }
+}
+
+/// `RLIMIT_NPROC`: it holds from the first instruction on, PID 1 included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ProcessRlimit {
+    /// In force from the start.
+    pub soft: u64,
+    /// In force once a control group counts: a little above the group's limit,
+    /// which would otherwise never be reached, and only the group counts refusals.
+    pub hard: u64,
+}
+
+fn process_rlimit(task: &Task, host: &Host) -> Option<ProcessRlimit> {
+    const ROOM: u64 = 8;
+    let soft = u64::from(task.limits.max_pids) + 1;
+    if host.cgroups.has(Controller::Pids) {
+        return Some(ProcessRlimit { soft, hard: soft + ROOM });
+    }
+    walls::counts_own_processes(host).then_some(ProcessRlimit { soft, hard: soft })
 }
 
 fn refuse_missing(task: &Task, walls: &[WallStatus]) -> Result<(), Failure> {

@@ -18,6 +18,8 @@ pub(super) enum Reason {
     Interrupted(i32),
     /// The supervisor's own count of memory.
     Memory(u64),
+    /// More processes than the limit, found when they joined their group.
+    Processes,
     /// Nobody reads the output any more.
     OutputLost,
 }

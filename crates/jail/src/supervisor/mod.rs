@@ -29,6 +29,7 @@ use capsule_backend::{BackendError, Observer, Output};
 use capsule_spec::{ErrorCode, Event, Failure, Outcome};
 
 use crate::cgroup::{Group, Layout};
+use ending::Reason;
 use crate::jail::Signals;
 use crate::plan::Plan;
 
@@ -94,23 +95,29 @@ impl<'a> Grouping<'a> {
     }
 
     /// Moves every process of the jail in; what they used so far is deducted from
-    /// their limit. Says how much that was when it leaves nothing.
-    pub(crate) fn join(&mut self, plan: &Plan, init: i32) -> Result<Option<u64>, BackendError> {
+    /// their limit. Returns the limit that they have outrun by then, if any.
+    fn join(&mut self, plan: &Plan, init: i32) -> Result<Option<Reason>, BackendError> {
         self.state = Joining::Done;
         if self.group.is_none() {
             self.group = create(plan, self.layout)?;
         }
         let Some(group) = &self.group else { return Ok(None) };
-        members::attach_all(group, init).map_err(|error| cgroup_error(&error))?;
+        let members = members::attach_all(group, init).map_err(|error| cgroup_error(&error))?;
+        if let Some(limit) = plan.process_rlimit {
+            members::leave_counting_to_group(&members, limit);
+        }
+        if members.len() > plan.limits.max_pids as usize + 1 {
+            return Ok(Some(Reason::Processes));
+        }
         let used = members::memory(init);
         self.used_before = used;
         if used >= plan.limits.memory.bytes() {
-            return Ok(Some(used));
+            return Ok(Some(Reason::Memory(used)));
         }
         match group.deduct_memory(&plan.limits, used) {
             Ok(()) => Ok(None),
             // The group has grown beyond what is left while we added up.
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(Some(used)),
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(Some(Reason::Memory(used))),
             Err(error) => Err(cgroup_error(&error)),
         }
     }

@@ -42,8 +42,7 @@ pub(super) fn start(
     signals: Signals,
 ) -> Result<Jail, BackendError> {
     let mounts = sources::open(plan)?;
-    let limits_pids = plan.identity.mapped_by_supervisor || sys::kernel_version() >= (5, 14);
-    let mut prepared = Prepared::new(plan, mounts, limits_pids);
+    let mut prepared = Prepared::new(plan, mounts);
     let ends = Ends::open(plan.stdin).map_err(|error| system_error("open pipes", &error))?;
     let signals = match signals {
         Signals::Forwarded => Some(

@@ -101,6 +101,9 @@ fn judge(plan: &Plan, end: &End, counts: Counts) -> (Status, Option<Failure>) {
                 .detail("signal", number);
             return (killed_or(Status::Error), Some(failure));
         }
+        Some(Reason::Processes) => {
+            return (Status::Killed, Some(process_limit(plan)));
+        }
         Some(Reason::OutputLost) => {
             let failure =
                 Failure::new(ErrorCode::OutputClosed, "the reader of the output went away");
@@ -117,7 +120,8 @@ fn judge(plan: &Plan, end: &End, counts: Counts) -> (Status, Option<Failure>) {
     }
     let code = exit_code.unwrap_or_default();
     if counts.refused_forks > 0 {
-        return (Status::Error, Some(process_limit(plan, counts.refused_forks, code)));
+        let failure = process_limit(plan).detail("exit_code", code);
+        return (Status::Error, Some(failure.detail("refused_forks", counts.refused_forks)));
     }
     if end.stdout.truncated || end.stderr.truncated {
         return (Status::Error, Some(output_limit(plan, code)));
@@ -147,7 +151,7 @@ fn memory_limit(plan: &Plan, used: Option<u64>) -> Failure {
     }
 }
 
-fn process_limit(plan: &Plan, refused: u64, code: i32) -> Failure {
+fn process_limit(plan: &Plan) -> Failure {
     let limit = plan.limits.max_pids;
     Failure::new(
         ErrorCode::ProcessLimit,
@@ -155,8 +159,6 @@ fn process_limit(plan: &Plan, refused: u64, code: i32) -> Failure {
     )
     .hint("raise it with --max-pids; threads count")
     .detail("limit", limit)
-    .detail("refused_forks", refused)
-    .detail("exit_code", code)
 }
 
 fn output_limit(plan: &Plan, code: i32) -> Failure {

@@ -99,9 +99,9 @@ pub(super) fn until_end(
         if join_at.is_some_and(|at| Instant::now() >= at) {
             join_at = None;
             if !watch.gone
-                && let Some(used) = group.join(plan, watch.jail.pid)?
+                && let Some(reason) = group.join(plan, watch.jail.pid)?
             {
-                watch.end(Reason::Memory(used));
+                watch.end(reason);
             }
         }
         watch.keep_time();
@@ -322,6 +322,7 @@ impl Watch<'_> {
         let code = match reason {
             Reason::Deadline => Some(ErrorCode::TimedOut),
             Reason::Memory(_) => Some(ErrorCode::MemoryLimit),
+            Reason::Processes => Some(ErrorCode::ProcessLimit),
             Reason::Interrupted(_) | Reason::OutputLost => None,
         };
         if let Some(code) = code {

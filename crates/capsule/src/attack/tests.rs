@@ -1,0 +1,53 @@
+//! The table of attempts is sound. That all of them hold is checked with the real
+//! binary, in `tests/`.
+
+use std::collections::BTreeSet;
+
+use super::attempt::{Family, Verdict};
+use super::{all, find, report};
+
+#[test]
+fn names_are_unique_and_can_be_typed() {
+    let names: Vec<_> = all().map(|attempt| attempt.name).collect();
+    let unique: BTreeSet<_> = names.iter().collect();
+    assert_eq!(names.len(), unique.len());
+    for name in names {
+        let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        assert!(name.chars().all(is_plain), "{name}");
+        assert!(find(name).is_some());
+    }
+}
+
+#[test]
+fn there_are_many_and_every_family_has_some() {
+    assert!(all().count() >= 60);
+    for family in Family::ALL {
+        assert!(all().any(|attempt| attempt.family == family), "{family:?} has none");
+    }
+}
+
+#[test]
+fn sentences_are_sentences() {
+    for attempt in all() {
+        let tries = attempt.tries;
+        assert!(tries.starts_with(char::is_lowercase) || tries.starts_with("CONNECT"), "{tries}");
+        assert!(!tries.ends_with('.') && !tries.contains('\n'), "{tries}");
+    }
+}
+
+#[test]
+fn the_worse_of_two_verdicts_stands() {
+    let held = || Verdict::Held("a".to_owned());
+    let skipped = || Verdict::Skipped("b".to_owned());
+    let unclear = || Verdict::Inconclusive("c".to_owned());
+    let escaped = || Verdict::Escaped("d".to_owned());
+    assert_eq!(held().and(skipped()), skipped());
+    assert_eq!(unclear().and(skipped()), unclear());
+    assert_eq!(unclear().and(escaped()), escaped());
+    assert_eq!(held().and(held()), Verdict::Held("a; a".to_owned()));
+}
+
+#[test]
+fn what_a_guest_printed_cannot_speak_to_the_terminal() {
+    assert_eq!(report::printable("a\u{1b}[2Jb\u{9b}"), "a\u{fffd}[2Jb\u{fffd}");
+}

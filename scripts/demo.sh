@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Shows the main job on real input: code that nobody has read, in a jail.
+set -uo pipefail
+# shellcheck source=scripts/env.sh
+source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+scripts/build.sh
+
+run="$root/dist/capsule-run"
+examples="$root/examples/jail"
+work="$(mktemp -d "${TMPDIR:-/tmp}/capsule-demo.XXXXXX")"
+trap 'rm -rf "$work"' EXIT
+failed=0
+
+bold=$'\e[1m' plain=$'\e[0m'
+[ -t 1 ] || bold='' plain=''
+title() { printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
+# show WANTED COMMAND...: prints the command, runs it, and checks its exit code.
+show() {
+  local wanted="$1" code=0
+  shift
+  printf '$ capsule-run %s\n' "$(shorten "$@")"
+  "$run" "$@" || code=$?
+  if [ "$code" != "$wanted" ]; then
+    echo "demo: exit code $code in place of $wanted" >&2
+    failed=1
+  fi
+}
+# As a person would type it.
+shorten() {
+  local word
+  for word in "$@"; do
+    case "$word" in
+      *[[:space:]\;\&\|\<\>\(\)\{\}]*) printf "'%s' " "$word" ;;
+      *) printf '%s ' "$word" ;;
+    esac
+  done | sed "s|$examples|examples/jail|g; s|$work|/tmp/demo|g"
+}
+
+title "1. A program analyses a data file that it can read, and nothing else"
+show 0 --bind "$examples:/workspace" -- python3 analyse.py planets.csv
+
+title "2. A program tries to break out; each attempt is refused"
+echo "hunter2" >"$work/secret"
+show 0 --bind "$examples:/workspace" -e "SECRET_FILE=$work/secret" -- python3 mischief.py
+
+title "3. A program eats memory: it is ended at its limit"
+show 137 --memory 64M -- python3 -c 'data = bytearray(1 << 30)'
+
+title "4. A program never ends: it is ended at its timeout, with all that it started"
+show 124 --timeout 1s -- sh -c 'sleep 1000 & echo "working..."; while :; do :; done'
+
+title "5. A fork bomb: the kernel refuses, the run goes on and says so"
+show 1 --max-pids 20 -- bash -c 'for i in {1..60}; do sleep 1 & done 2>/dev/null; echo survived; exit 0' 2> >(grep -v 'fork' >&2)
+
+title "6. The same for programs: one JSON object in, one out"
+printf '$ echo %s | capsule-run --json --pretty\n' "'{\"command\":[\"python3\",\"-c\",\"print(6*7)\"]}'"
+echo '{"command":["python3","-c","print(6*7)"]}' | "$run" --json --pretty || failed=1
+
+title "7. What this host can enforce"
+"$root/dist/capsule" doctor || failed=1
+
+[ "$failed" = 0 ] && title "All as it should be."
+exit "$failed"
