@@ -2,6 +2,7 @@
 //! guest cannot lie.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use capsule_tests::{Caller, Run, Running, Signal, own_user, skip};
 
@@ -21,12 +22,13 @@ fn members(run: &Running) -> Vec<u32> {
 
 fn children(pid: u32) -> Vec<u32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+    text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 fn field(pid: u32, name: &str) -> Vec<String> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let line = line.unwrap_or_else(|| panic!("no {name} of {pid}, which should live"));
     line.split_whitespace().map(str::to_owned).collect()
 }
 
@@ -102,7 +104,12 @@ fn every_process_is_without_privileges() {
                 assert_eq!(field(pid, set), ["0000000000000000"], "{set}");
             }
             assert_eq!(field(pid, "NoNewPrivs:"), ["1"]);
-            assert_eq!(field(pid, "Seccomp:"), ["2"]);
+            // PID 1 puts on its own filter when the command is on its way.
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while field(pid, "Seccomp:") != ["2"] {
+                assert!(Instant::now() < deadline, "no filter on {:?}", field(pid, "Name:"));
+                std::thread::sleep(Duration::from_millis(5));
+            }
         }
         end(run);
     }
@@ -136,17 +143,15 @@ fn an_open_network_shares_nothing_but_the_network() {
 
 #[test]
 fn the_guest_sees_itself_alone() {
-    let script = "echo $$; ls /proc | grep -c '^[0-9]'; hostname; cat /proc/self/cgroup | head -1 | grep -c capsule; \
-                  cat /proc/1/status | grep ^Name; ipcs -mq 2>/dev/null | grep -c 0x";
+    let script = "ls /proc | grep -c '^[0-9]'; hostname; grep -c capsule /proc/self/cgroup; \
+        ipcs -mq 2>/dev/null | grep -c 0x; echo $$";
     for caller in CALLERS {
-        let run = Run::shell(&[], script).caller(caller).finish();
+        let run = Run::shell(&[], script).caller(caller).finish().ended_with(0);
         let lines: Vec<&str> = run.text().lines().collect();
-        // PID 1 is ours, the command is its first child; then ls, grep and the shell.
-        assert_eq!(lines[0], "2", "{run}");
-        assert!(lines[1].parse::<u32>().unwrap() <= 5, "{run}");
-        assert_eq!(lines[2], "capsule", "{run}");
-        assert_eq!(lines[3], "0", "the group's path shows: {run}");
-        assert_eq!(lines[5], "0", "{run}");
+        // PID 1 where it shows, the shell, ls and grep.
+        assert!(lines[0].parse::<u32>().unwrap() <= 4, "{run}");
+        assert_eq!(&lines[1..4], ["capsule", "0", "0"], "{run}");
+        assert!(lines[4].parse::<u32>().unwrap() < 10, "{run}");
     }
 }
 
@@ -188,7 +193,8 @@ fn pid_1_reaps_orphans() {
         print(len(states), states.count('Z'))";
     for caller in CALLERS {
         let run = Run::python(&[], script).caller(caller).finish().ended_with(0);
-        assert_eq!(run.text(), "2 0\n");
+        let (seen, zombies) = run.text().trim().split_once(' ').unwrap();
+        assert!(seen.parse::<u32>().unwrap() <= 2 && zombies == "0", "{run}");
     }
 }
 

@@ -2,10 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
+use serde::Serialize;
+
 use crate::{ExecutionId, Failure, WallStatus};
 
 /// How a task ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Exit code 0, within every limit.
     Success,

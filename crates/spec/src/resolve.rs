@@ -83,6 +83,9 @@ impl ResolveError {
             Self::Path { source: PathError::Relative { path }, .. } => {
                 Some(format!("name the whole path, such as /home/me/{path}"))
             }
+            Self::Path { source: PathError::Parent { .. }, .. } => {
+                Some("name the path without \"..\", as realpath(1) prints it".to_owned())
+            }
             Self::Path { source: PathError::Reserved { .. }, .. } => {
                 Some("mount it below /workspace or at a place of its own".to_owned())
             }

@@ -7,5 +7,5 @@ use std::process::ExitCode;
 use capsule_jail::cli;
 
 pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    cli::run(cli::parse_or_exit(arguments))
+    cli::run(cli::parse_or_exit("capsule exec", arguments))
 }

@@ -11,5 +11,5 @@ use capsule_jail::cli;
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
-    cli::run(cli::parse_or_exit(std::env::args_os()))
+    cli::run(cli::parse_or_exit("capsule-run", std::env::args_os()))
 }

@@ -18,7 +18,7 @@ use capsule_spec::{
 /// and its exit code is returned; 124 means timeout, 137 killed, 1 another error,
 /// 2 a wrong command line.
 #[derive(Clone, Debug, Default, Parser)]
-#[command(version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "capsule-run", version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Arguments {
     /// The command and its arguments
     ///
@@ -35,31 +35,31 @@ pub struct Arguments {
     pub(super) pretty: bool,
 
     /// Wall time limit: milliseconds, or with a unit (30s, 2m) [default: 30000]
-    #[arg(short, long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(short, long, value_name = "TIME", value_parser = parse_duration, allow_negative_numbers = true)]
     timeout: Option<Duration>,
 
     /// Memory limit of all processes together (256M, 1G) [default: 256M]
-    #[arg(short, long, value_name = "SIZE", value_parser = parse_size)]
+    #[arg(short, long, value_name = "SIZE", value_parser = parse_size, allow_negative_numbers = true)]
     memory: Option<ByteSize>,
 
     /// CPU shares, a relative weight of 2 to 262144 [default: 1024]
-    #[arg(long, value_name = "SHARES")]
+    #[arg(long, value_name = "SHARES", allow_negative_numbers = true)]
     cpu: Option<u64>,
 
     /// Processors that may be used at most, such as 0.5 [default: all]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     cpus: Option<f64>,
 
     /// Output kept of each stream; the rest is dropped and flagged [default: 1M]
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, allow_negative_numbers = true)]
     max_output: Option<ByteSize>,
 
     /// Processes and threads at one time [default: 100]
-    #[arg(long, value_name = "NUM")]
+    #[arg(long, value_name = "NUM", allow_negative_numbers = true)]
     max_pids: Option<u64>,
 
     /// Size of the private file system (/workspace, /tmp, /dev/shm) [default: 256M]
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, allow_negative_numbers = true)]
     disk: Option<ByteSize>,
 
     /// Share the host's network [default: no network]
@@ -136,11 +136,14 @@ Examples:
   capsule-run --allow-host pypi.org --allow-host files.pythonhosted.org -- pip download six
   echo '{\"command\":[\"python3\",\"-c\",\"print(42)\"]}' | capsule-run --json";
 
-/// Parses the process's arguments; prints help, or an error with its code, and
-/// exits when there is nothing to run.
-pub fn parse_or_exit(arguments: impl IntoIterator<Item = OsString>) -> Arguments {
+/// Parses the arguments of the program that people call `name`; prints help, or an
+/// error with its code, and exits when there is nothing to run.
+pub fn parse_or_exit(
+    name: &'static str,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Arguments {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let parsed = Arguments::command().try_get_matches_from(&arguments);
+    let parsed = Arguments::command().bin_name(name).try_get_matches_from(&arguments);
     match parsed.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(parsed) => parsed,
         Err(error) => super::report::usage_error(&arguments, &error),

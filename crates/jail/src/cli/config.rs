@@ -71,8 +71,10 @@ fn parse(text: &str) -> Result<(TaskSpec, Profiles), Failure> {
 
 fn failure(error: &toml::de::Error) -> Failure {
     let message = error.message();
-    request::unknown_field(message)
-        .unwrap_or_else(|| Failure::new(ErrorCode::InvalidConfig, message.to_owned()))
+    request::unknown_field(message).unwrap_or_else(|| {
+        Failure::new(ErrorCode::InvalidConfig, message.to_owned())
+            .hint("the fields are those of a JSON request, written as TOML; see docs/guide-jail.md")
+    })
 }
 
 #[cfg(test)]

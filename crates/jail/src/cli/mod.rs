@@ -5,6 +5,7 @@
 
 mod arguments;
 mod config;
+mod flags;
 mod report;
 mod request;
 
@@ -73,10 +74,14 @@ fn task(arguments: Arguments, id: ExecutionId) -> Result<Task, Failure> {
         )
         .hint("put the input into a file and mount it with --readonly"));
     }
+    let typed = !arguments.json;
     let base = config::load(arguments.config.as_deref(), arguments.profile.as_deref())?;
     let requested = if arguments.json { request::read()? } else { Default::default() };
     let spec = base.overlaid(requested).overlaid(arguments.into_spec()?);
-    spec.resolve(id, stdin).map_err(capsule_spec::ResolveError::into_failure)
+    spec.resolve(id, stdin).map_err(|error| {
+        let failure = error.into_failure();
+        if typed { flags::instead_of_fields(failure) } else { failure }
+    })
 }
 
 fn exit_code(outcome: &Outcome) -> u8 {

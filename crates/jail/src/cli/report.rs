@@ -180,6 +180,9 @@ fn usage_failure(error: &clap::Error) -> Failure {
                     .hint("see --help; options of the command go after \"--\""),
             }
         }
+        ErrorKind::InvalidUtf8 => {
+            Failure::new(ErrorCode::InvalidValue, "an argument is not valid UTF-8")
+        }
         ErrorKind::ArgumentConflict => Failure::new(
             ErrorCode::ConflictingOptions,
             format!("{argument} was given twice, or contradicts another option"),

@@ -15,8 +15,12 @@ use capsule_spec::HostRule;
 #[must_use]
 pub(crate) fn proxy_environment(port: u16, rules: &[HostRule]) -> Vec<(&'static str, String)> {
     let door = format!("http://127.0.0.1:{port}");
-    let names_loopback =
-        rules.iter().any(|rule| rule.address().is_some_and(|address| address.is_loopback()));
+    let is_loopback = |rule: &HostRule| match rule.address() {
+        Some(address) => address.is_loopback(),
+        // Refused by its address, but with a hint, which an exempt name would never get.
+        None => rule.to_string().split(':').next() == Some("localhost"),
+    };
+    let names_loopback = rules.iter().any(is_loopback);
     let exempt = if names_loopback { "" } else { "localhost,127.0.0.1,::1" };
     vec![
         ("http_proxy", door.clone()),

@@ -125,6 +125,11 @@ const PROCESSES: Group = Group {
             "start-up and locks of every libc"
             => [SYS_futex, SYS_set_robust_list, SYS_set_tid_address, SYS_rseq, SYS_getrandom]
         ),
+        rule!(
+            ALLOW,
+            "busybox drops to the user that it already is; without a capability there is no other"
+            => [SYS_setuid, SYS_setgid]
+        ),
         rule!(CLONE, "forks of a shell, threads of sort; a namespace kills" => [SYS_clone]),
         rule!(
             ALLOW,

@@ -221,7 +221,7 @@ pub(crate) fn clone_error(error: &io::Error) -> BackendError {
         ),
         Some(libc::ENOSYS | libc::EINVAL) => failure(
             "this kernel lacks a namespace that the jail needs",
-            "Linux 5.10 or newer with user, pid, net, ipc, uts, cgroup and time namespaces",
+            "Linux 5.12 or newer with user, pid, net, ipc, uts, cgroup and time namespaces",
         ),
         _ => failure(
             "this host does not let this user create namespaces",

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use capsule_backend::{BackendError, Observer};
 use capsule_spec::{
-    ErrorCode, Event, Failure, Metrics, Outcome, Status, WallState,
+    ErrorCode, Event, Failure, Metrics, Mount, Outcome, Status, WallState,
 };
 
 use super::ending::Reason;
@@ -253,16 +253,9 @@ fn not_started(
         && let Some(mount) = plan.mounts.get(usize::from(item))
     {
         let refused = sources::refused(mount, &error);
-        if known.name == "mount the caller's files" && errno == libc::ENOENT {
-            let destination = &mount.destination;
-            return Err(BackendError {
-                failure: Failure::new(
-                    ErrorCode::MountFailed,
-                    format!("there is no {destination} inside another mount to mount at"),
-                )
-                .hint("make it on the host first; Capsule creates nothing there"),
-                ..refused
-            });
+        // Where the source was opened before, the trouble is at the destination.
+        if known.name == "mount the caller's files" {
+            return Err(BackendError { failure: misplaced(mount, errno), ..refused });
         }
         return Err(refused);
     }
@@ -275,6 +268,29 @@ fn not_started(
         .detail("step", known.name)
         .detail("errno", errno);
     Err(BackendError { failure, internal })
+}
+
+/// A destination that cannot be mounted at.
+fn misplaced(mount: &Mount, errno: i32) -> Failure {
+    let destination = &mount.destination;
+    let failure = match errno {
+        libc::ENOENT => Failure::new(
+            ErrorCode::MountFailed,
+            format!("there is no {destination} inside another mount to mount at"),
+        )
+        .hint("make it on the host first; Capsule creates nothing there"),
+        libc::ELOOP => Failure::new(
+            ErrorCode::MountFailed,
+            format!("the destination {destination} goes through a symbolic link"),
+        )
+        .hint("name a place of its own, such as one below /workspace"),
+        _ => Failure::new(
+            ErrorCode::MountFailed,
+            format!("{} cannot be mounted at {destination}", mount.source),
+        )
+        .hint("a folder is mounted at a folder, and a file at a file"),
+    };
+    failure.detail("source", &mount.source).detail("destination", destination)
 }
 
 fn not_executed(name: &str, errno: i32) -> Failure {

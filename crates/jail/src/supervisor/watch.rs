@@ -28,6 +28,8 @@ const JOIN_AFTER: Duration = Duration::from_millis(10);
 const MEMORY_TICK: Duration = Duration::from_millis(20);
 /// How long a command may take to end after the caller's signal.
 const SIGNAL_GRACE: Duration = Duration::from_secs(2);
+/// A repeat within this time is the same wish: timeout(1) signals a process and its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(200);
 /// How long a slow reader may take for what is left when the run is over and so is its time.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -252,12 +254,16 @@ impl Watch<'_> {
         let Some(signals) = &self.jail.signals else { return };
         while let Some(signal) = sys::next_signal(signals.as_fd()) {
             let ends = matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP);
-            if ends && self.interrupted.is_some() {
+            let now = Instant::now();
+            if let (true, Some((_, Some(ends_at)))) = (ends, self.interrupted) {
+                if ends_at > now + (SIGNAL_GRACE - SAME_SIGNAL) {
+                    continue;
+                }
                 self.end(Reason::Interrupted(signal));
                 return;
             }
             if ends {
-                self.interrupted = Some((signal, Instant::now().checked_add(SIGNAL_GRACE)));
+                self.interrupted = Some((signal, now.checked_add(SIGNAL_GRACE)));
             }
             sys::kill(self.jail.pidfd.as_fd(), signal);
             self.observer.observe(Event::SignalForwarded { signal });

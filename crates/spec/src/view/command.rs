@@ -16,8 +16,7 @@ use crate::{Captured, ErrorCode, ExecutionId, Failure, Metrics, Outcome, Status,
 pub struct CommandResponse {
     /// A UUID.
     execution_id: String,
-    /// `success`, `error`, `timeout` or `killed`.
-    status: &'static str,
+    status: Status,
     /// The command's exit code; null when it did not exit by itself.
     exit_code: Option<i32>,
     /// Standard output as UTF-8; bytes that are not UTF-8 become U+FFFD.
@@ -90,7 +89,7 @@ impl CommandResponse {
     pub fn of(outcome: &Outcome, format_time: impl Fn(SystemTime) -> String) -> Self {
         Self {
             execution_id: outcome.id.to_string(),
-            status: outcome.status.name(),
+            status: outcome.status,
             exit_code: outcome.exit_code,
             stdout: text(&outcome.stdout),
             stderr: text(&outcome.stderr),

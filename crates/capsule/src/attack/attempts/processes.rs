@@ -52,13 +52,9 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
     Attempt {
         name: "fork-bomb-recursive",
         family: FAMILY,
-        tries: "let every child fork for ever, until the timeout",
+        tries: "let every child fork children that fork children, until the timeout",
         bounds: Bounds { timeout_ms: 600, ..Bounds::USUAL },
-        guest: |_| loop {
-            if sys::fork().is_err() {
-                sys::sleep_ms(1);
-            }
-        },
+        guest: |_| recursive_bomb(4),
         outside: |stage| counted_outside(stage, Duration::from_millis(600)),
     },
     Attempt {
@@ -195,6 +191,19 @@ fn bomb(guest: &Guest, child: fn(bool)) {
         }
     }
     guest.through("fork", format!("{BOMB} children live, the limit is {}", Bounds::USUAL.pids));
+}
+
+/// Three children each, four generations: 120, and no more if nothing stops them.
+fn recursive_bomb(generations: u32) {
+    let mut children = 0;
+    while children < 3 && generations > 0 {
+        match sys::fork() {
+            Ok(None) => return recursive_bomb(generations - 1),
+            Ok(Some(_)) => children += 1,
+            Err(_) => sys::sleep_ms(1),
+        }
+    }
+    hold(true);
 }
 
 fn daemon_bomb(guest: &Guest) {
