@@ -336,6 +336,22 @@ impl Running {
         finished
     }
 
+    /// Kills the supervisor, so that nothing of it can clean up, and waits for every
+    /// trace to go all the same.
+    ///
+    /// # Panics
+    /// When something is left.
+    #[track_caller]
+    pub fn kill_and_audit(self) {
+        self.signal(Signal::Kill);
+        let (finished, traces, _scratch) = self.finish_unaudited();
+        assert_eq!(finished.code, None, "it ended before it was killed\n{finished}");
+        // The processes go by themselves; groups are swept by the next run that makes one.
+        traces.assert_only_groups_left();
+        Run::new(&["--", "sleep", "0.1"]).finish();
+        traces.assert_gone();
+    }
+
     /// Waits for its end only. The scratch folder lives as long as the audit needs it.
     ///
     /// # Panics

@@ -47,10 +47,8 @@ impl Backend for Jail {
         observer: &mut dyn Observer,
     ) -> Result<Outcome, BackendError> {
         let host = Host::read(task.policy.network == Network::Open);
-        let plan = Plan::new(task, &host).map_err(|failure| BackendError {
-            internal: failure.to_string(),
-            failure,
-        })?;
+        let plan = Plan::new(task, &host)
+            .map_err(|failure| BackendError { internal: failure.to_string(), failure })?;
         supervisor::run(&plan, &host.cgroups, output, self.signals, observer)
     }
 }

@@ -1,9 +1,7 @@
 //! What this host allows, found out by running a jail.
 
 use capsule_backend::{Backend, Capabilities, Output, Silent};
-use capsule_spec::{
-    ErrorCode, ExecutionId, Failure, ResolveError, Status, Stdin, TaskSpec,
-};
+use capsule_spec::{ErrorCode, ExecutionId, Failure, ResolveError, Status, Stdin, TaskSpec};
 
 use crate::host::Host;
 use crate::{Jail, walls};
@@ -45,9 +43,8 @@ fn try_jail() -> Result<(), Failure> {
         command: Some(["sh", "-c", ":"].map(str::to_owned).to_vec()),
         ..TaskSpec::default()
     };
-    let task = spec
-        .resolve(ExecutionId::random(), Stdin::Empty)
-        .map_err(ResolveError::into_failure)?;
+    let task =
+        spec.resolve(ExecutionId::random(), Stdin::Empty).map_err(ResolveError::into_failure)?;
     match Jail::default().run(&task, Output::Captured, &mut Silent) {
         Ok(outcome) if outcome.status == Status::Success => Ok(()),
         Ok(outcome) => Err(outcome.error.unwrap_or_else(|| {

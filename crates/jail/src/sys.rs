@@ -162,14 +162,9 @@ fn forwarded() -> libc::sigset_t {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigemptyset initialises the local.
     unsafe { libc::sigemptyset(set.as_mut_ptr()) };
-    for signal in [
-        libc::SIGHUP,
-        libc::SIGINT,
-        libc::SIGQUIT,
-        libc::SIGTERM,
-        libc::SIGUSR1,
-        libc::SIGUSR2,
-    ] {
+    for signal in
+        [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2]
+    {
         // SAFETY: `set` was initialised above and `signal` is a valid number.
         unsafe { libc::sigaddset(set.as_mut_ptr(), signal) };
     }

@@ -109,9 +109,5 @@ fn full(wall: Wall) -> WallStatus {
 }
 
 fn absent(wall: Wall, why: &str, remedy: &str) -> WallStatus {
-    WallStatus {
-        wall,
-        state: WallState::Absent(why.to_owned()),
-        remedy: Some(remedy.to_owned()),
-    }
+    WallStatus { wall, state: WallState::Absent(why.to_owned()), remedy: Some(remedy.to_owned()) }
 }

@@ -170,12 +170,12 @@ fn limits(timeout_ms: Option<u64>, resources: &ResourceSpec) -> Result<Limits, R
         Some(value) if (least..=i64::MAX as u64).contains(&value) => {
             Ok(ByteSize::from_bytes(value))
         }
-        Some(value) => {
-            Err(ResolveError::OutOfRange { field, accepted, value: value.to_string() })
-        }
+        Some(value) => Err(ResolveError::OutOfRange { field, accepted, value: value.to_string() }),
     };
-    let count = |field, value: Option<u64>, default: u32, least: u32, most: u32, accepted| {
-        match value.map(u32::try_from) {
+    let count =
+        |field, value: Option<u64>, default: u32, least: u32, most: u32, accepted| match value
+            .map(u32::try_from)
+        {
             None => Ok(default),
             Some(Ok(value)) if (least..=most).contains(&value) => Ok(value),
             Some(_) => Err(ResolveError::OutOfRange {
@@ -183,8 +183,7 @@ fn limits(timeout_ms: Option<u64>, resources: &ResourceSpec) -> Result<Limits, R
                 accepted,
                 value: value.unwrap_or_default().to_string(),
             }),
-        }
-    };
+        };
     let timeout = match timeout_ms {
         None => default.timeout,
         Some(value) if (1..=YEAR).contains(&value) => Duration::from_millis(value),
@@ -198,13 +197,13 @@ fn limits(timeout_ms: Option<u64>, resources: &ResourceSpec) -> Result<Limits, R
     };
     let cpus = match resources.cpus {
         None => None,
-        Some(value) => Some(CpuQuota::from_processors(value).ok_or_else(|| {
-            ResolveError::OutOfRange {
+        Some(value) => {
+            Some(CpuQuota::from_processors(value).ok_or_else(|| ResolveError::OutOfRange {
                 field: "cpus",
                 accepted: "0.01 to 1024",
                 value: value.to_string(),
-            }
-        })?),
+            })?)
+        }
     };
     let disk = size(
         "disk_bytes",
@@ -282,7 +281,9 @@ fn mounts(spec: &TaskSpec) -> Result<Vec<Mount>, ResolveError> {
     mounts.sort_by(|a, b| a.destination.cmp(&b.destination));
     mounts.dedup();
     match mounts.windows(2).find(|pair| pair[0].destination == pair[1].destination) {
-        Some(pair) => Err(ResolveError::DuplicateMount { destination: pair[0].destination.clone() }),
+        Some(pair) => {
+            Err(ResolveError::DuplicateMount { destination: pair[0].destination.clone() })
+        }
         None => Ok(mounts),
     }
 }
@@ -328,7 +329,10 @@ mod tests {
             (r#"{"command":["a"],"isolation":{"readonly_paths":["/proc"]}}"#, "E1005"),
             (r#"{"command":["a"],"isolation":{"readonly_paths":["//"]}}"#, "E1005"),
             (r#"{"command":["a"],"isolation":{"network":true,"allowed_hosts":["a.b"]}}"#, "E1006"),
-            (r#"{"command":["a"],"isolation":{"readonly_paths":["/a"],"writable_paths":["/a/"]}}"#, "E1006"),
+            (
+                r#"{"command":["a"],"isolation":{"readonly_paths":["/a"],"writable_paths":["/a/"]}}"#,
+                "E1006",
+            ),
         ] {
             assert_eq!(code(json), expected, "{json}");
         }

@@ -121,7 +121,8 @@ pub(crate) fn become_init(
     control: BorrowedFd<'_>,
     trees: &[Cell<Option<RawFd>>],
 ) -> ! {
-    let mut inside = Inside { prepared, control, item: Cell::new(0), trees, io_counters: None, hand: None };
+    let mut inside =
+        Inside { prepared, control, item: Cell::new(0), trees, io_counters: None, hand: None };
     for (index, step) in STEPS.iter().enumerate() {
         inside.item.set(0);
         if let Err(error) = (step.run)(&mut inside) {

@@ -36,9 +36,7 @@ impl Group {
     fn limit(&self, controller: Controller, limits: &Limits) -> io::Result<()> {
         match controller {
             Controller::Memory => self.limit_memory(limits.memory.bytes()),
-            Controller::Pids => {
-                self.write(controller, "pids.max", u64::from(limits.max_pids) + 1)
-            }
+            Controller::Pids => self.write(controller, "pids.max", u64::from(limits.max_pids) + 1),
             Controller::Cpu => {
                 self.write(controller, "cpu.shares", u64::from(limits.cpu_shares))?;
                 match limits.cpus {
@@ -57,7 +55,8 @@ impl Group {
     pub(super) fn limit_memory(&self, bytes: u64) -> io::Result<()> {
         // Together must never be less than memory alone, so the order depends on the direction.
         let memory = || self.write(Controller::Memory, "memory.limit_in_bytes", bytes);
-        let together = || match self.write(Controller::Memory, "memory.memsw.limit_in_bytes", bytes) {
+        let together = || match self.write(Controller::Memory, "memory.memsw.limit_in_bytes", bytes)
+        {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             result => result,
         };

@@ -157,9 +157,10 @@ impl Arguments {
         let absolute = |paths: Vec<String>| -> Result<Vec<String>, Failure> {
             paths.into_iter().map(absolute).collect()
         };
-        let bind_mounts = self.bind.into_iter().map(|bind| {
-            Ok(BindMount { source: self::absolute(bind.source)?, ..bind })
-        });
+        let bind_mounts = self
+            .bind
+            .into_iter()
+            .map(|bind| Ok(BindMount { source: self::absolute(bind.source)?, ..bind }));
         Ok(TaskSpec {
             command: (!self.command.is_empty()).then_some(self.command),
             environment: self.env.into_iter().collect(),
@@ -201,7 +202,11 @@ fn absolute(path: String) -> Result<String, Failure> {
     let current = std::env::current_dir().map_err(|_| unreadable())?;
     let current = current.to_str().ok_or_else(unreadable)?;
     let rest = path.strip_prefix("./").unwrap_or(&path);
-    Ok(if rest == "." || rest.is_empty() { current.to_owned() } else { format!("{current}/{rest}") })
+    Ok(if rest == "." || rest.is_empty() {
+        current.to_owned()
+    } else {
+        format!("{current}/{rest}")
+    })
 }
 
 fn parse_bind(text: &str) -> Result<BindMount, String> {

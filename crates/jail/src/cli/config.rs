@@ -83,10 +83,8 @@ mod tests {
 
     #[test]
     fn a_profile_lies_over_the_defaults() {
-        let (base, mut profiles) = parse(
-            "timeout_ms = 1\nresources.max_pids = 7\n[profile.a]\ntimeout_ms = 2\n",
-        )
-        .unwrap();
+        let (base, mut profiles) =
+            parse("timeout_ms = 1\nresources.max_pids = 7\n[profile.a]\ntimeout_ms = 2\n").unwrap();
         let spec = base.overlaid(profiles.remove("a").unwrap());
         assert_eq!((spec.timeout_ms, spec.resources.max_pids), (Some(2), Some(7)));
     }

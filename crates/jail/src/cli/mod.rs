@@ -12,9 +12,7 @@ mod request;
 use std::process::ExitCode;
 
 use capsule_backend::{Backend, BackendError, Output};
-use capsule_spec::{
-    ErrorCode, ExecutionId, Failure, Network, Outcome, Status, Stdin, Task,
-};
+use capsule_spec::{ErrorCode, ExecutionId, Failure, Network, Outcome, Status, Stdin, Task};
 
 pub use arguments::{Arguments, parse_or_exit};
 

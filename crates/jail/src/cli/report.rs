@@ -170,14 +170,13 @@ fn usage_failure(error: &clap::Error) -> Failure {
     let argument = context(ContextKind::InvalidArg).unwrap_or_default();
     match error.kind() {
         ErrorKind::UnknownArgument => {
-            let failure = Failure::new(ErrorCode::UnknownOption, format!("there is no option {argument}"))
-                .detail("option", &argument);
+            let failure =
+                Failure::new(ErrorCode::UnknownOption, format!("there is no option {argument}"))
+                    .detail("option", &argument);
             match context(ContextKind::SuggestedArg) {
-                Some(near) => failure.hint(format!(
-                    "did you mean {near}? options of the command go after \"--\""
-                )),
-                None => failure
-                    .hint("see --help; options of the command go after \"--\""),
+                Some(near) => failure
+                    .hint(format!("did you mean {near}? options of the command go after \"--\"")),
+                None => failure.hint("see --help; options of the command go after \"--\""),
             }
         }
         ErrorKind::InvalidUtf8 => {

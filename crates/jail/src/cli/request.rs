@@ -51,9 +51,8 @@ pub(super) fn unknown_field(message: &str) -> Option<Failure> {
     let mut names = rest.split('`').step_by(2);
     let unknown = names.next()?;
     let known: Vec<&str> = names.collect();
-    let failure =
-        Failure::new(ErrorCode::UnknownOption, format!("there is no field {unknown:?}"))
-            .detail("field", unknown);
+    let failure = Failure::new(ErrorCode::UnknownOption, format!("there is no field {unknown:?}"))
+        .detail("field", unknown);
     Some(match nearest(unknown, known.iter().copied()) {
         Some(near) => failure.hint(format!("did you mean {near:?}?")),
         None => failure.hint(format!("known here: {}", known.join(", "))),
@@ -67,11 +66,19 @@ mod tests {
     #[test]
     fn errors_have_codes_and_places() {
         for (text, code, hint) in [
-            ("", "E1001", Some("pipe a JSON object in: echo '{\"command\":[\"true\"]}' | capsule-run --json")),
+            (
+                "",
+                "E1001",
+                Some("pipe a JSON object in: echo '{\"command\":[\"true\"]}' | capsule-run --json"),
+            ),
             ("{", "E1001", None),
             ("[1]", "E1003", None),
             ("{\"comand\":[]}", "E1002", Some("did you mean \"command\"?")),
-            ("{\"resources\":{\"memroy_bytes\":1}}", "E1002", Some("did you mean \"memory_bytes\"?")),
+            (
+                "{\"resources\":{\"memroy_bytes\":1}}",
+                "E1002",
+                Some("did you mean \"memory_bytes\"?"),
+            ),
             ("{\"command\":\"ls\"}", "E1003", None),
             ("{\"timeout_ms\":-1}", "E1003", None),
             ("{\"timeout_ms\":1e99}", "E1003", None),

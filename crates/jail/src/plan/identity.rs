@@ -33,7 +33,12 @@ impl Identity {
     pub(super) fn new(host: &Host) -> Self {
         if host.may_map_any_user {
             let own = OUTSIDE_BASE + host.pid;
-            Self { inside: INSIDE, outside_user: own, outside_group: own, mapped_by_supervisor: true }
+            Self {
+                inside: INSIDE,
+                outside_user: own,
+                outside_group: own,
+                mapped_by_supervisor: true,
+            }
         } else {
             Self {
                 inside: INSIDE,

@@ -29,9 +29,9 @@ use capsule_backend::{BackendError, Observer, Output};
 use capsule_spec::{ErrorCode, Event, Failure, Outcome};
 
 use crate::cgroup::{Group, Layout};
-use ending::Reason;
 use crate::jail::Signals;
 use crate::plan::Plan;
+use ending::Reason;
 
 /// Runs a plan to its end.
 pub(crate) fn run(
@@ -117,7 +117,9 @@ impl<'a> Grouping<'a> {
         match group.deduct_memory(&plan.limits, used) {
             Ok(()) => Ok(None),
             // The group has grown beyond what is left while we added up.
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(Some(Reason::Memory(used))),
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+                Ok(Some(Reason::Memory(used)))
+            }
             Err(error) => Err(cgroup_error(&error)),
         }
     }
@@ -154,11 +156,8 @@ pub(crate) fn system_error(what: &str, error: &std::io::Error) -> BackendError {
         Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN | libc::ENOSPC)
     );
     let failure = if short {
-        Failure::new(
-            ErrorCode::OutOfResources,
-            format!("this host has no room left to {what}"),
-        )
-        .hint("wait, or raise the limits on descriptors and processes (ulimit -n, ulimit -u)")
+        Failure::new(ErrorCode::OutOfResources, format!("this host has no room left to {what}"))
+            .hint("wait, or raise the limits on descriptors and processes (ulimit -n, ulimit -u)")
     } else {
         Failure::new(ErrorCode::SystemFailure, format!("the operating system refused to {what}"))
     };

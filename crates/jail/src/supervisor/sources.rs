@@ -62,10 +62,9 @@ pub(super) fn refused(mount: &Mount, error: &io::Error) -> BackendError {
             Failure::new(ErrorCode::MountFailed, format!("there is no {source} to mount"))
                 .hint("check the path; it is a path on the host")
         }
-        Some(libc::EACCES) => Failure::new(
-            ErrorCode::MountFailed,
-            format!("{source} may not be opened by this user"),
-        ),
+        Some(libc::EACCES) => {
+            Failure::new(ErrorCode::MountFailed, format!("{source} may not be opened by this user"))
+        }
         _ => Failure::new(ErrorCode::MountFailed, format!("{source} could not be mounted")),
     };
     BackendError {

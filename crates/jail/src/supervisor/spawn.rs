@@ -64,9 +64,7 @@ pub(super) fn start(
     );
     let trees: Vec<Cell<Option<RawFd>>> = prepared.mounts.iter().map(|_| Cell::new(None)).collect();
     match sys::clone_into(namespaces(), cgroup) {
-        Ok(Side::Inside) => {
-            apply::become_init(&prepared, &command, ends.control.1.as_fd(), &trees)
-        }
+        Ok(Side::Inside) => apply::become_init(&prepared, &command, ends.control.1.as_fd(), &trees),
         Ok(Side::Outside { pid, pidfd }) => {
             let cap = plan.limits.max_output.bytes();
             let sink = |fd: BorrowedFd<'static>| match output {
@@ -91,8 +89,7 @@ pub(super) fn start(
 impl Jail {
     /// Gives the jail its identity and lets it go on.
     pub(super) fn release(&mut self, plan: &Plan) -> Result<(), BackendError> {
-        sources::map_jail(self.pid, &plan.identity)
-            .map_err(|error| map_error(&error))?;
+        sources::map_jail(self.pid, &plan.identity).map_err(|error| map_error(&error))?;
         self.started = Instant::now();
         rustix::net::send(&self.control, &[1], SendFlags::NOSIGNAL)
             .map(drop)
@@ -145,12 +142,8 @@ struct Ends {
 impl Ends {
     /// All above 2, so that none is overwritten when the command gets its streams.
     fn open(stdin: Stdin) -> io::Result<Self> {
-        let control = socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
+        let control =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         let (stdin_inside, stdin_outside) = match stdin {
             Stdin::Empty => {
                 let flags = OFlags::RDONLY | OFlags::CLOEXEC;
@@ -201,7 +194,9 @@ pub(crate) fn clone_error(error: &io::Error) -> BackendError {
             "this host forbids user namespaces to unprivileged users",
             "sysctl kernel.unprivileged_userns_clone=1, or run as root",
         ),
-        Some(libc::EPERM) if limit("kernel/apparmor_restrict_unprivileged_userns").trim() == "1" => {
+        Some(libc::EPERM)
+            if limit("kernel/apparmor_restrict_unprivileged_userns").trim() == "1" =>
+        {
             failure(
                 "AppArmor forbids user namespaces to unprivileged users",
                 "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile with \"userns,\"",

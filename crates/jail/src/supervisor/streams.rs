@@ -32,8 +32,18 @@ pub(super) enum Progress {
 }
 
 pub(super) enum Sink {
-    Captured { bytes: Vec<u8>, cap: u64, truncated: bool },
-    Inherited { target: BorrowedFd<'static>, left: u64, truncated: bool, kind: Target, pending: Vec<u8> },
+    Captured {
+        bytes: Vec<u8>,
+        cap: u64,
+        truncated: bool,
+    },
+    Inherited {
+        target: BorrowedFd<'static>,
+        left: u64,
+        truncated: bool,
+        kind: Target,
+        pending: Vec<u8>,
+    },
 }
 
 /// How bytes can be written without blocking.

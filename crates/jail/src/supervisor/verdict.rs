@@ -6,9 +6,7 @@
 use std::time::SystemTime;
 
 use capsule_backend::{BackendError, Observer};
-use capsule_spec::{
-    ErrorCode, Event, Failure, Metrics, Mount, Outcome, Status, WallState,
-};
+use capsule_spec::{ErrorCode, Event, Failure, Metrics, Mount, Outcome, Status, WallState};
 
 use super::ending::Reason;
 use super::sources;
@@ -39,7 +37,8 @@ pub(super) fn outcome(
         }
         None => {
             let judged = judge(plan, &end, counts);
-            let (exit_code, signal) = end.ended.map_or((None, None), |ended| wait_status(ended.wait_status));
+            let (exit_code, signal) =
+                end.ended.map_or((None, None), |ended| wait_status(ended.wait_status));
             // A command that we killed did not exit by itself.
             let exit_code = if judged.0 == Status::Timeout { None } else { exit_code };
             (judged.0, exit_code, signal, judged.1)
@@ -97,8 +96,9 @@ fn judge(plan: &Plan, end: &End, counts: Counts) -> (Status, Option<Failure>) {
     }
     match end.reason {
         Some(Reason::Interrupted(number)) => {
-            let failure = Failure::new(ErrorCode::Interrupted, "the run was interrupted by a signal")
-                .detail("signal", number);
+            let failure =
+                Failure::new(ErrorCode::Interrupted, "the run was interrupted by a signal")
+                    .detail("signal", number);
             return (killed_or(Status::Error), Some(failure));
         }
         Some(Reason::Processes) => {
@@ -228,10 +228,7 @@ fn denied_host(end: &End, code: i32) -> Option<Failure> {
 }
 
 /// A run that never reached the command's first instruction.
-fn not_started(
-    plan: &Plan,
-    (step, item, errno): (u16, u16, i32),
-) -> Result<Failure, BackendError> {
+fn not_started(plan: &Plan, (step, item, errno): (u16, u16, i32)) -> Result<Failure, BackendError> {
     let error = std::io::Error::from_raw_os_error(errno);
     let Some(known) = step_of(step) else {
         return Err(super::system_error("build the jail", &error));
@@ -263,10 +260,11 @@ fn not_started(
     if matches!(errno, libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN | libc::ENOSPC) {
         return Err(BackendError { internal, ..super::system_error(known.name, &error) });
     }
-    let failure = Failure::new(known.code, format!("the jail could not be built: cannot {}", known.name))
-        .hint("run \"capsule doctor\" to see what this host allows")
-        .detail("step", known.name)
-        .detail("errno", errno);
+    let failure =
+        Failure::new(known.code, format!("the jail could not be built: cannot {}", known.name))
+            .hint("run \"capsule doctor\" to see what this host allows")
+            .detail("step", known.name)
+            .detail("errno", errno);
     Err(BackendError { failure, internal })
 }
 

@@ -75,9 +75,10 @@ pub(super) fn until_end(
     }
     jail.release(plan)?;
     let started = jail.started;
-    let counts_memory = plan.walls.iter().any(|status| {
-        status.wall == Wall::Memory && !matches!(status.state, WallState::Full)
-    });
+    let counts_memory = plan
+        .walls
+        .iter()
+        .any(|status| status.wall == Wall::Memory && !matches!(status.state, WallState::Full));
     let mut watch = Watch {
         plan,
         observer,
@@ -141,7 +142,9 @@ impl Watch<'_> {
             if !self.gone {
                 add(Source::Control, self.jail.control.as_fd(), PollFlags::IN);
                 add(Source::Init, self.jail.pidfd.as_fd(), PollFlags::IN);
-                if let Some(Some(waiting)) = self.jail.stdin.as_ref().map(super::streams::Feed::waits_for) {
+                if let Some(Some(waiting)) =
+                    self.jail.stdin.as_ref().map(super::streams::Feed::waits_for)
+                {
                     let (fd, flags) = interest(&waiting);
                     add(Source::Stdin, fd, flags);
                 }
@@ -375,9 +378,10 @@ impl Watch<'_> {
             usage,
             io,
             wall,
-            reason: self.ending.map(|ending| ending.reason).or_else(|| {
-                self.interrupted.map(|(signal, _)| Reason::Interrupted(signal))
-            }),
+            reason: self
+                .ending
+                .map(|ending| ending.reason)
+                .or_else(|| self.interrupted.map(|(signal, _)| Reason::Interrupted(signal))),
             peak_seen: self.peak_seen,
             visits,
             stdout: self.jail.take_stdout(),

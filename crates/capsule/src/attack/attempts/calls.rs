@@ -129,7 +129,7 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         bounds: Bounds::USUAL,
         guest: |guest| {
             // One instruction: return ALLOW.
-            let mut code = [0x06, 0, 0, 0, 0, 0, 0xff, 0x7f];
+            let mut code = [0x06u8, 0, 0, 0, 0, 0, 0xff, 0x7f];
             let mut program = [0u8; 16];
             program[0] = 1;
             let place = code.as_mut_ptr() as usize;
