@@ -46,7 +46,7 @@ demo: build ## Show what Capsule does, in a minute
 .PHONY: bench
 bench: build ## Repeat the published numbers on this machine (ARGUMENTS for flags)
 	@scripts/setup.sh bench
-	@dist/capsule bench $(ARGUMENTS)
+	@bench/run.sh $(ARGUMENTS)
 
 .PHONY: lint
 lint: ## Check formatting, clippy and shellcheck

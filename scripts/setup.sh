@@ -45,7 +45,7 @@ bench bwrap bubblewrap
 bench runc runc
 bench crun crun
 bench runsc runsc
-bench docker docker.io
+bench dockerd docker.io
 TABLE
   # SQLite, TLS and zstd are C: the musl build then wants musl's headers.
   if grep -qs '^name = "cc"$' Cargo.lock; then

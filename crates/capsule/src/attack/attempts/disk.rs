@@ -11,7 +11,7 @@ use crate::attack::sys;
 
 const FAMILY: Family = Family::Disk;
 /// 1024 inodes go with so little.
-const SMALL: Bounds = Bounds { disk_mib: 4, ..Bounds::USUAL };
+const SMALL: Bounds = Bounds { disk_mib: 4, memory_mib: 192, ..Bounds::USUAL };
 
 pub(super) const ATTEMPTS: &[Attempt] = &[
     Attempt {
@@ -30,7 +30,7 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         tries: "nest directories without end, deeper than any path can name",
         bounds: SMALL,
         guest: |guest| {
-            until_full(guest, "directories", 20_000, |_| {
+            until_full(guest, "directories", 2_000, |_| {
                 fs::create_dir("d")?;
                 std::env::set_current_dir("d")
             });
@@ -65,11 +65,11 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
     Attempt {
         name: "disk-reserve",
         family: FAMILY,
-        tries: "reserve a gigabyte with fallocate",
+        tries: "reserve 100 MiB with fallocate",
         bounds: SMALL,
         guest: |guest| match File::create("/tmp/file") {
             Ok(file) => {
-                let reserved = sys::call!(libc::SYS_fallocate, file.as_raw_fd(), 0, 0, 1u64 << 30);
+                let reserved = sys::call!(libc::SYS_fallocate, file.as_raw_fd(), 0, 0, 100 << 20);
                 guest.refused_by("fallocate", reserved, &[libc::ENOSPC, libc::EFBIG]);
             }
             Err(error) => guest.unclear("create", error.to_string()),

@@ -1,6 +1,7 @@
 //! Too many processes, processes that do not end, processes that stay.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use capsule_spec::Wall;
@@ -300,7 +301,12 @@ fn outrun(guest: &Guest) {
         sys::sleep_ms(5_000);
         sys::exit(0);
     }
-    sys::sleep_ms(800);
+    for _ in 0..1_000 {
+        if Path::new("/share/over").exists() {
+            break;
+        }
+        sys::sleep_ms(5);
+    }
 }
 
 fn kill_everybody(guest: &Guest) {
@@ -346,6 +352,10 @@ fn counted_outside(stage: &Stage<'_>, watch: Duration) -> Verdict {
 
 /// Every process of the jail is in the group of the jail's first process.
 fn all_in_group(stage: &Stage<'_>) -> Verdict {
+    let share = match stage.directory("share") {
+        Ok(share) => share,
+        Err(error) => return Verdict::Inconclusive(error.to_string()),
+    };
     let (seen, result) = std::thread::scope(|scope| {
         let watcher = scope.spawn(|| {
             stage.wait_for(Duration::from_secs(3), || host::guests_with(&stage.marker).len() > 1);
@@ -353,9 +363,12 @@ fn all_in_group(stage: &Stage<'_>) -> Verdict {
             // the root group of version 1, wherever it was.
             std::thread::sleep(CHAIN + Duration::from_millis(100));
             let group = |pid| fs::read_to_string(format!("/proc/{pid}/cgroup")).ok();
-            host::guests_with(&stage.marker).into_iter().filter_map(group).collect::<Vec<_>>()
+            let guests = host::guests_with(&stage.marker);
+            let groups = guests.into_iter().filter_map(group).collect::<Vec<_>>();
+            let _ = fs::write(share.join("over"), "");
+            groups
         });
-        let result = stage.jail().run();
+        let result = stage.jail().writable(&share, "/share").run();
         (watcher.join().unwrap_or_default(), result)
     });
     let outcome = match result {
