@@ -33,6 +33,8 @@ pub(super) struct Door {
     pidfd: OwnedFd,
     log: OwnedFd,
     unread: Vec<u8>,
+    /// The door's process is gone: nothing more will be said.
+    silent: bool,
     book: VisitBook,
 }
 
@@ -49,20 +51,25 @@ impl Door {
         match sys::fork().map_err(|error| failed(&error))? {
             Side::Inside => stand(plan, listener, log_inside),
             Side::Outside { pid, pidfd } => {
-                Ok(Self { pid, pidfd, log, unread: Vec::new(), book: VisitBook::default() })
+                Ok(Self { pid, pidfd, log, unread: Vec::new(), silent: false, book: VisitBook::default() })
             }
         }
     }
 
-    pub(super) fn log(&self) -> BorrowedFd<'_> {
-        self.log.as_fd()
+    /// Where to listen, as long as there is anything to be heard.
+    pub(super) fn log(&self) -> Option<BorrowedFd<'_>> {
+        (!self.silent).then(|| self.log.as_fd())
     }
 
     /// Reads what the door has said; returns the visits that are new.
     pub(super) fn read(&mut self) -> Vec<Visit> {
         let mut visits = Vec::new();
         let mut chunk = [0u8; 4096];
-        while let Ok(length @ 1..) = rustix::io::read(&self.log, &mut chunk[..]) {
+        while let Ok(length) = rustix::io::read(&self.log, &mut chunk[..]) {
+            if length == 0 {
+                self.silent = true;
+                break;
+            }
             self.unread.extend_from_slice(&chunk[..length]);
             while let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.unread.drain(..=end).collect();

@@ -160,8 +160,8 @@ impl Watch<'_> {
                     add(source, fd, flags);
                 }
             }
-            if let Some(door) = &self.door {
-                add(Source::Door, door.log(), PollFlags::IN);
+            if let Some(log) = self.door.as_ref().and_then(Door::log) {
+                add(Source::Door, log, PollFlags::IN);
             }
             let timeout = self.next_action(join_at).map(|at| {
                 let left = at.saturating_duration_since(Instant::now());
