@@ -27,7 +27,7 @@ fn a_signal_is_128_and_its_number() {
 
 #[test]
 fn output_arrives_while_the_command_runs() {
-    let mut run = Run::shell(&[], "echo first; echo second >&2; sleep 30; echo never").start();
+    let mut run = Run::shell(&[], "echo second >&2; echo first; sleep 30; echo never").start();
     run.wait_for("first\n");
     assert!(run.is_running());
     run.signal(Signal::Terminate);

@@ -35,8 +35,10 @@ fn a_read_only_mount_can_be_read_and_nothing_else() {
     let script = "cat $D/file $D/below/deep; \
         for d in $D $D/below; do touch $d/new 2>/dev/null && echo touched; done; \
         (echo x >> $D/file) 2>/dev/null && echo appended; rm -rf $D/file $D/below 2>/dev/null; \
-        mv $D/file $D/other 2>/dev/null && echo moved; chmod 777 $D/file 2>/dev/null && echo chmod; \
-        ln $D/file /tmp/link 2>/dev/null && echo linked; truncate -s 0 $D/file 2>/dev/null && echo cut; true";
+        mv $D/file $D/other 2>/dev/null && echo moved; chmod 777 $D/file 2>/dev/null && echo \
+        chmod; \
+        ln $D/file /tmp/link 2>/dev/null && echo linked; truncate -s 0 $D/file 2>/dev/null && \
+        echo cut; true";
     for (caller, user) in callers() {
         let scratch = precious(user);
         let data = scratch.at("data");
@@ -57,7 +59,8 @@ fn a_read_only_mount_can_be_read_and_nothing_else() {
 
 #[test]
 fn a_writable_mount_writes_through_as_the_caller() {
-    let script = "echo new > $D/made; mkdir $D/folder; echo more >> $D/file; rm $D/below/deep; stat -c %U $D $D/made";
+    let script = "echo new > $D/made; mkdir $D/folder; echo more >> $D/file; rm $D/below/deep; \
+        stat -c %U $D $D/made";
     for (caller, user) in callers() {
         for style in ["--writable", "--bind"] {
             let scratch = precious(user);
@@ -122,7 +125,8 @@ fn a_set_id_file_cannot_be_made_on_the_host() {
     for (caller, user) in callers() {
         let scratch = precious(user);
         let bind = format!("{}:/data:rw", scratch.at("data"));
-        let script = "cp /bin/sh /data/sh; chmod 4755 /data/sh 2>/dev/null; chmod 2755 /data/sh 2>/dev/null; \
+        let script = "cp /bin/sh /data/sh; chmod 4755 /data/sh 2>/dev/null; chmod 2755 /data/sh \
+            2>/dev/null; \
             chmod 2777 /data 2>/dev/null; install -m 6755 /bin/sh /data/sh2 2>/dev/null; \
             mknod /data/null c 1 3 2>/dev/null; mkfifo /data/fifo; true";
         Run::shell(&["--bind", &bind], script).caller(caller).finish().ended_with(0);
@@ -207,7 +211,8 @@ fn a_read_only_mount_inside_a_writable_one_stays_read_only() {
         let outer = format!("{}:/data:rw", scratch.at("data"));
         let inner = format!("{}:/data/below", scratch.at("data/below"));
         let script = "echo x > /data/new; rm -f /data/below/deep 2>/dev/null; \
-            (echo x > /data/below/deep) 2>/dev/null && echo wrote; rm -rf /data/below 2>/dev/null; mv /data/below /data/b 2>/dev/null && echo moved; true";
+            (echo x > /data/below/deep) 2>/dev/null && echo wrote; rm -rf /data/below \
+            2>/dev/null; mv /data/below /data/b 2>/dev/null && echo moved; true";
         let run = Run::shell(&["--bind", &outer, "--bind", &inner], script).caller(caller).finish();
         assert_eq!(run.ended_with(0).text(), "");
         assert_unharmed(&scratch);
@@ -328,7 +333,8 @@ fn what_is_mounted_below_a_source_comes_along_read_only() {
         "mount -t tmpfs tmpfs {data}/inner && echo below > {data}/inner/file && exec \"$@\""
     );
     let wrapper = ["unshare", "--mount", "sh", "-c", &prepare, "sh"];
-    let script = "cat /data/inner/file; (echo x > /data/inner/file) 2>/dev/null && echo wrote; umount /data/inner 2>/dev/null && echo off; true";
+    let script = "cat /data/inner/file; (echo x > /data/inner/file) 2>/dev/null && echo wrote; \
+        umount /data/inner 2>/dev/null && echo off; true";
     let run = Run::shell(&["--bind", &format!("{data}:/data")], script).through(&wrapper).finish();
     assert_eq!(run.ended_with(0).text(), "below\n");
 }

@@ -51,7 +51,8 @@ fn there_is_no_network_by_default() {
 #[test]
 fn loopback_is_the_guests_own() {
     let script = "import socket\n\
-        s = socket.create_server(('127.0.0.1', 8080)); c = socket.create_connection(('localhost', 8080))\n\
+        s = socket.create_server(('127.0.0.1', 8080)); c = \
+        socket.create_connection(('localhost', 8080))\n\
         s.accept()[0].send(b'hello'); print(c.recv(9).decode())\n\
         print([name for _, name in socket.if_nameindex()])";
     for caller in CALLERS {
@@ -90,7 +91,8 @@ fn unusual_sockets_are_refused() {
     let script = "import errno, socket\n\
         for name in ('AF_VSOCK', 'AF_PACKET', 'AF_ALG', 'AF_BLUETOOTH', 'AF_NETLINK', 'AF_TIPC'):\n\
         \x20   family = getattr(socket, name, None)\n\
-        \x20   kind = socket.SOCK_RAW if name in ('AF_PACKET',) else socket.SOCK_STREAM if name in ('AF_VSOCK',) else socket.SOCK_SEQPACKET\n\
+        \x20   kind = socket.SOCK_RAW if name in ('AF_PACKET',) else socket.SOCK_STREAM if name \
+        in ('AF_VSOCK',) else socket.SOCK_SEQPACKET\n\
         \x20   try: socket.socket(family, kind); print(name)\n\
         \x20   except (OSError, TypeError): pass\n\
         try: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1); print('raw')\n\
@@ -234,9 +236,12 @@ fn odd_spellings_of_an_address_do_not_slip_through() {
     // Written by hand: clients would tidy them up.
     let script = format!(
         "import socket\n\
-         for host in ('127.1', '2130706433', '0x7f000001', '0177.0.0.1', '127.0.0.1.', 'localhost.', '[::ffff:7f00:1]', '%31%32%37.0.0.1'):\n\
-         \x20   for request in (f'GET http://{{host}}:{port}/ HTTP/1.1\\r\\nHost: {{host}}\\r\\n\\r\\n',\n\
-         \x20                   f'CONNECT {{host}}:{port} HTTP/1.1\\r\\nHost: {{host}}\\r\\n\\r\\n'):\n\
+         for host in ('127.1', '2130706433', '0x7f000001', '0177.0.0.1', '127.0.0.1.', \
+         'localhost.', '[::ffff:7f00:1]', '%31%32%37.0.0.1'):\n\
+         \x20   for request in (f'GET http://{{host}}:{port}/ HTTP/1.1\\r\\nHost: \
+         {{host}}\\r\\n\\r\\n',\n\
+         \x20                   f'CONNECT {{host}}:{port} HTTP/1.1\\r\\nHost: \
+         {{host}}\\r\\n\\r\\n'):\n\
          \x20       s = socket.create_connection(('127.0.0.1', 3128)); s.send(request.encode())\n\
          \x20       print(s.recv(12).decode()[9:12]); s.close()\n"
     );

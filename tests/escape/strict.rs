@@ -38,7 +38,8 @@ fn bash_runs() {
     if found_on_path("bash").is_none() {
         return capsule_tests::skip("no bash");
     }
-    let script = "set -o pipefail; x=$(echo a | tr a b); for i in 1 2; do echo $x$i; done | tail -1; (exit 3) | cat; echo $?";
+    let script = "set -o pipefail; x=$(echo a | tr a b); for i in 1 2; do echo $x$i; done | tail \
+        -1; (exit 3) | cat; echo $?";
     let run = Run::new(&[&STRICT[..], &["--", "bash", "-c", script]].concat()).finish();
     assert_eq!(run.ended_with(0).text(), "b2\n3\n");
 }
@@ -97,7 +98,8 @@ fn foreign_system_call_tables_are_closed() {
     // int 0x80 with eax = 20, getpid of the 32-bit table.
     let int80 = "import ctypes, mmap\n\
         code = b'\\xb8\\x14\\x00\\x00\\x00\\xcd\\x80\\xc3'\n\
-        m = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC); m.write(code)\n\
+        m = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC); \
+        m.write(code)\n\
         f = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(m)))\n\
         print(f())";
     for flags in [&[][..], &STRICT] {

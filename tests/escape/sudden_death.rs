@@ -31,7 +31,8 @@ fn a_jail_half_built_dies_with_it() {
     for caller in CALLERS {
         for flags in FLAGS {
             for delay in [0, 1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 25] {
-                let run = Run::new(&[flags, &["--", "sleep", "60"]].concat()).caller(caller).start();
+                let run =
+                    Run::new(&[flags, &["--", "sleep", "60"]].concat()).caller(caller).start();
                 std::thread::sleep(Duration::from_millis(delay));
                 run.kill_and_audit();
             }

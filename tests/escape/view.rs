@@ -64,11 +64,13 @@ fn dev_is_minimal() {
                 "urandom", "zero"
             ]
         );
-        let script = "echo x > /dev/null && head -c 4 /dev/zero | wc -c && head -c 4 /dev/urandom | wc -c; \
+        let script = "echo x > /dev/null && head -c 4 /dev/zero | wc -c && head -c 4 \
+            /dev/urandom | wc -c; \
                       echo x 2>/dev/null > /dev/full || echo full";
         let run = Run::shell(&[], script).caller(caller).finish().ended_with(0);
         assert_eq!(run.text(), "4\n4\nfull\n");
-        let pty = "import os\na, b = os.openpty()\nos.write(b, b'x\\n')\nprint(os.ttyname(b), os.read(a, 9))";
+        let pty = "import os\na, b = os.openpty()\nos.write(b, b'x\\n')\nprint(os.ttyname(b), \
+            os.read(a, 9))";
         let run = Run::python(&[], pty).caller(caller).finish().ended_with(0);
         assert_eq!(run.text(), "/dev/pts/0 b'x\\r\\n'\n");
     }
@@ -76,7 +78,8 @@ fn dev_is_minimal() {
 
 #[test]
 fn the_dangerous_parts_of_proc_are_masked() {
-    let script = "for file in cmdline kallsyms kcore key-users keys kmsg modules sysrq-trigger timer_list; do \
+    let script = "for file in cmdline kallsyms kcore key-users keys kmsg modules sysrq-trigger \
+        timer_list; do \
         [ -s /proc/$file ] && echo $file; head -c 1 /proc/$file 2>/dev/null; done; true";
     for caller in CALLERS {
         let run = Run::shell(&[], script).caller(caller).finish().ended_with(0);
@@ -93,7 +96,8 @@ fn the_kernel_cannot_be_written_to() {
         /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/hostname /proc/sysrq-trigger \
         /proc/sys/kernel/ns_last_pid /proc/1/oom_score_adj /proc/1/uid_map /proc/self/uid_map \
         /proc/acpi/wakeup /proc/irq/default_smp_affinity; do \
-        (echo 1 > $file) 2>/dev/null && case $file in /proc/sysrq-trigger) ;; *) echo wrote $file;; esac; done; true";
+        (echo 1 > $file) 2>/dev/null && case $file in /proc/sysrq-trigger) ;; *) echo wrote \
+        $file;; esac; done; true";
     for caller in CALLERS {
         for flags in [&[][..], &["--network"]] {
             let run = Run::shell(flags, script).caller(caller).finish().ended_with(0);
@@ -104,7 +108,8 @@ fn the_kernel_cannot_be_written_to() {
 
 #[test]
 fn the_system_is_read_only() {
-    let script = "for place in / /usr /usr/bin /usr/local /etc /etc/ssl /etc/alternatives /dev /proc /proc/sys; do \
+    let script = "for place in / /usr /usr/bin /usr/local /etc /etc/ssl /etc/alternatives /dev \
+        /proc /proc/sys; do \
         touch $place/new 2>/dev/null && echo wrote $place; done; \
         (echo x >> /etc/passwd) 2>/dev/null && echo wrote passwd; \
         rm /etc/passwd 2>/dev/null && echo removed passwd; \
@@ -116,9 +121,31 @@ fn the_system_is_read_only() {
     }
 }
 
+/// The mount flags are a wall of their own, behind which Landlock is a second one.
+#[test]
+fn every_mount_but_the_private_ones_is_read_only() {
+    let writable = ["/workspace", "/tmp", "/dev/pts", "/dev/shm", "/proc"];
+    for caller in CALLERS {
+        let run = Run::new(&["--", "cat", "/proc/mounts"]).caller(caller).finish().ended_with(0);
+        assert!(run.text().lines().count() > 8, "{run}");
+        for line in run.text().lines() {
+            let fields: Vec<&str> = line.split(' ').collect();
+            let flags: Vec<&str> = fields[3].split(',').collect();
+            // A device node or its like in place of a file has nothing below it.
+            let is_node = fields[2] == "devtmpfs" || fields[1].starts_with("/proc/");
+            if writable.contains(&fields[1]) || is_node && fields[1] != "/proc/sys" {
+                continue;
+            }
+            assert!(flags.contains(&"ro"), "{line}");
+            assert!(flags.contains(&"nosuid") && flags.contains(&"nodev"), "{line}");
+        }
+    }
+}
+
 #[test]
 fn nothing_of_a_setuid_file_is_honoured() {
-    let script = "awk '$2 == \"/usr\" || $2 == \"/workspace\" || $2 == \"/tmp\" {print $4}' /proc/mounts \
+    let script = "awk '$2 == \"/usr\" || $2 == \"/workspace\" || $2 == \"/tmp\" {print $4}' \
+        /proc/mounts \
         | grep -vc nosuid; touch /tmp/x; chmod 4755 /tmp/x 2>/dev/null && echo chmod; \
         find /tmp/x -perm /6000; true";
     for caller in CALLERS {

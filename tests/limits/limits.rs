@@ -130,7 +130,8 @@ fn threads_count_as_processes() {
         count = 0\n\
         try:\n\
         \x20   for _ in range(50):\n\
-        \x20       threading.Thread(target=time.sleep, args=(2,), daemon=True).start(); count += 1\n\
+        \x20       threading.Thread(target=time.sleep, args=(2,), daemon=True).start(); count += \
+        1\n\
         except RuntimeError: pass\n\
         print(count)";
     for caller in CALLERS {
@@ -170,7 +171,8 @@ fn two_runs_do_not_share_their_count() {
 #[test]
 fn output_beyond_the_limit_is_dropped_and_flagged() {
     for caller in CALLERS {
-        let script = "head -c 100000 /dev/zero | tr '\\0' o; head -c 90000 /dev/zero | tr '\\0' e >&2; \
+        let script = "head -c 100000 /dev/zero | tr '\\0' o; head -c 90000 /dev/zero | tr '\\0' \
+            e >&2; \
                       sleep 0.3; touch /tmp/end; exit 5";
         let request =
             json!({"command": ["sh", "-c", script], "resources": {"max_output_bytes": 1000}});
@@ -276,7 +278,8 @@ fn open_files_are_bounded() {
 #[test]
 fn other_kernel_memory_is_bounded() {
     let script = "import resource as r\n\
-        print([r.getrlimit(x)[1] for x in (r.RLIMIT_CORE, r.RLIMIT_MEMLOCK, r.RLIMIT_MSGQUEUE, r.RLIMIT_SIGPENDING)])";
+        print([r.getrlimit(x)[1] for x in (r.RLIMIT_CORE, r.RLIMIT_MEMLOCK, r.RLIMIT_MSGQUEUE, \
+        r.RLIMIT_SIGPENDING)])";
     for caller in CALLERS {
         let run = Run::python(&[], script).caller(caller).finish().ended_with(0);
         assert_eq!(run.text(), "[0, 65536, 0, 1024]\n");

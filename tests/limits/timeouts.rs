@@ -24,7 +24,8 @@ fn output_and_metrics_of_the_time_until_then_are_kept() {
         assert_eq!((&answer["stdout"], &answer["stderr"]), (&json!("so far\n"), &json!("err\n")));
         assert_eq!(answer["exit_code"], json!(null));
         let metric = |name: &str| answer["metrics"][name].as_u64().unwrap();
-        assert!(metric("wall_time_ms") >= 1500, "{answer}");
+        // The clock of the deadline starts a little before that of the command.
+        assert!(metric("wall_time_ms") >= 1300, "{answer}");
         assert!(metric("cpu_time_ms") >= 100, "{answer}");
         assert!(metric("max_memory_bytes") >= 1 << 20, "{answer}");
         assert!(metric("io_bytes_written") >= 11, "{answer}");

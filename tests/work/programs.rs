@@ -52,7 +52,9 @@ asyncio.run(main())
 fn python_subprocess_and_multiprocessing() {
     let scratch = Scratch::new();
     // A file, because children of "spawn" import the program anew.
-    scratch.file("work.py", "
+    scratch.file(
+        "work.py",
+        "
 import multiprocessing as mp, subprocess, sys
 from multiprocessing import shared_memory
 def square(x): return x * x
@@ -60,19 +62,24 @@ if __name__ == '__main__':
     for method in ('fork', 'spawn', 'forkserver'):
         with mp.get_context(method).Pool(3) as pool:
             print(method, sum(pool.map(square, range(50))))
-    q = mp.Queue(); p = mp.Process(target=q.put, args=('queued',)); p.start(); print(q.get()); p.join()
-    block = shared_memory.SharedMemory(create=True, size=1 << 20); block.buf[0] = 7; print(block.buf[0]); block.close(); block.unlink()
-    print(subprocess.run(['sh', '-c', 'cat; echo err >&2; exit 3'], input='in', capture_output=True, text=True))
+    q = mp.Queue(); p = mp.Process(target=q.put, args=('queued',)); p.start(); print(q.get()); \
+        p.join()
+    block = shared_memory.SharedMemory(create=True, size=1 << 20); block.buf[0] = 7; \
+        print(block.buf[0]); block.close(); block.unlink()
+    print(subprocess.run(['sh', '-c', 'cat; echo err >&2; exit 3'], input='in', \
+        capture_output=True, text=True))
     print(subprocess.run([sys.executable, '-c', 'print(1)'], capture_output=True).stdout)
     try: subprocess.run(['sleep', '60'], timeout=0.2)
     except subprocess.TimeoutExpired: print('expired')
-");
+",
+    );
     let bind = format!("{}:/code", scratch.text());
     for caller in CALLERS {
         works(
             Run::new(&["--bind", &bind, "--", "python3", "/code/work.py"]).caller(caller),
             "fork 40425\nspawn 40425\nforkserver 40425\nqueued\n7\n\
-             CompletedProcess(args=['sh', '-c', 'cat; echo err >&2; exit 3'], returncode=3, stdout='in', stderr='err\\n')\n\
+             CompletedProcess(args=['sh', '-c', 'cat; echo err >&2; exit 3'], returncode=3, \
+             stdout='in', stderr='err\\n')\n\
              b'1\\n'\nexpired\n",
         );
     }
@@ -81,17 +88,22 @@ if __name__ == '__main__':
 #[test]
 fn python_standard_library() {
     let script = "
-import bz2, csv, ctypes, curses, datetime, decimal, hashlib, io, json, locale, lzma, mmap, os, pathlib, platform, random
-import re, select, shutil, signal, socket, sqlite3, ssl, tempfile, time, urllib.parse, uuid, venv, xml.etree, zipfile, zlib, zoneinfo
-db = sqlite3.connect('/tmp/x.db'); db.execute('create table t(a)'); db.execute('insert into t values (42)'); db.commit()
+import bz2, csv, ctypes, curses, datetime, decimal, hashlib, io, json, locale, lzma, mmap, os, \
+    pathlib, platform, random
+import re, select, shutil, signal, socket, sqlite3, ssl, tempfile, time, urllib.parse, uuid, \
+    venv, xml.etree, zipfile, zlib, zoneinfo
+db = sqlite3.connect('/tmp/x.db'); db.execute('create table t(a)'); db.execute('insert into t \
+    values (42)'); db.commit()
 print(db.execute('select a from t').fetchone()[0])
 with tempfile.TemporaryDirectory() as d:
     p = pathlib.Path(d) / 'a.zip'
     with zipfile.ZipFile(p, 'w') as z: z.writestr('x', 'y')
     print(zipfile.ZipFile(p).read('x'))
 print(ssl.create_default_context().verify_mode.name, len(uuid.uuid4().hex), os.cpu_count() > 0)
-signal.signal(signal.SIGALRM, lambda *a: print('alarm')); signal.setitimer(signal.ITIMER_REAL, 0.05); time.sleep(0.3)
-print(datetime.datetime.now(zoneinfo.ZoneInfo('Europe/Berlin')).tzinfo, platform.node(), locale.setlocale(locale.LC_ALL, ''))
+signal.signal(signal.SIGALRM, lambda *a: print('alarm')); signal.setitimer(signal.ITIMER_REAL, \
+    0.05); time.sleep(0.3)
+print(datetime.datetime.now(zoneinfo.ZoneInfo('Europe/Berlin')).tzinfo, platform.node(), \
+    locale.setlocale(locale.LC_ALL, ''))
 ";
     for caller in CALLERS {
         works(
@@ -111,7 +123,8 @@ fn numpy_from_a_mounted_environment() {
     flags.extend(folders.iter().flat_map(|folder| ["--readonly", folder.as_str()]));
     let script = "import numpy as np\n\
         a = np.arange(250000, dtype=float).reshape(500, 500)\n\
-        print(int((a @ a.T).trace()), np.linalg.matrix_rank(np.eye(40)), np.fft.fft(np.ones(8))[0].real)\n\
+        print(int((a @ a.T).trace()), np.linalg.matrix_rank(np.eye(40)), \
+        np.fft.fft(np.ones(8))[0].real)\n\
         print(np.random.default_rng(1).integers(0, 100, 5).sum() > 0)\n\
         np.save('/tmp/a.npy', a); print(np.load('/tmp/a.npy', mmap_mode='r')[1, 2])";
     let run = Run::new(&[&flags[..], &["--", &interpreter, "-c", script]].concat());
@@ -124,17 +137,24 @@ fn node_runs() {
         return;
     }
     let script = "
-const { Worker } = require('worker_threads'), cp = require('child_process'), fs = require('fs'), http = require('http');
+const { Worker } = require('worker_threads'), cp = require('child_process'), fs = require('fs'), \
+    http = require('http');
 const crypto = require('crypto'), zlib = require('zlib');
 (async () => {
-  console.log(await new Promise(done => new Worker('require(\"worker_threads\").parentPort.postMessage(6*7)', { eval: true }).on('message', done)));
+  console.log(await new Promise(done => new \
+      Worker('require(\"worker_threads\").parentPort.postMessage(6*7)', { eval: true \
+      }).on('message', done)));
   console.log(cp.execFileSync('echo', ['child']).toString().trim());
-  const server = http.createServer((q, r) => r.end('over loopback')).listen(0, '127.0.0.1', async () => {
-    const answer = await new Promise(done => http.get({ port: server.address().port, host: '127.0.0.1' }, r => r.on('data', d => done(d.toString()))));
+  const server = http.createServer((q, r) => r.end('over loopback')).listen(0, '127.0.0.1', \
+      async () => {
+    const answer = await new Promise(done => http.get({ port: server.address().port, host: \
+        '127.0.0.1' }, r => r.on('data', d => done(d.toString()))));
     console.log(answer); server.close();
   });
-  await fs.promises.writeFile('/tmp/x', 'file'); console.log(await fs.promises.readFile('/tmp/x', 'utf8'));
-  console.log(crypto.createHash('sha256').update('abc').digest('hex').slice(0, 8), zlib.gunzipSync(zlib.gzipSync('zip')).toString());
+  await fs.promises.writeFile('/tmp/x', 'file'); console.log(await \
+      fs.promises.readFile('/tmp/x', 'utf8'));
+  console.log(crypto.createHash('sha256').update('abc').digest('hex').slice(0, 8), \
+      zlib.gunzipSync(zlib.gzipSync('zip')).toString());
 })();
 ";
     for caller in CALLERS {
@@ -171,9 +191,12 @@ fn gcc_and_make() {
     }
     let script = "
 printf 'int twice(int x) { return 2 * x; }\n' > a.c
-printf '#include <stdio.h>\n#include <math.h>\nint twice(int); int main(void) { printf(\"%%d %%.0f\\\\n\", twice(21), sqrt(16.0)); return 0; }\n' > b.c
-printf 'all: program\nprogram: a.o b.o\n\tgcc -o $@ $^ -lm\n%%.o: %%.c\n\tgcc -O2 -g -c $<\n' > Makefile
-make -s -j2 && ./program && gcc -shared -fPIC -o liba.so a.c && gcc -static b.c a.c -lm -o fixed && ./fixed";
+printf '#include <stdio.h>\n#include <math.h>\nint twice(int); int main(void) { printf(\"%%d \
+    %%.0f\\\\n\", twice(21), sqrt(16.0)); return 0; }\n' > b.c
+printf 'all: program\nprogram: a.o b.o\n\tgcc -o $@ $^ -lm\n%%.o: %%.c\n\tgcc -O2 -g -c $<\n' > \
+    Makefile
+make -s -j2 && ./program && gcc -shared -fPIC -o liba.so a.c && gcc -static b.c a.c -lm -o fixed \
+    && ./fixed";
     for caller in CALLERS {
         works(Run::shell(&ROOMY, script).caller(caller), "42 4\n42 4\n");
     }
@@ -190,8 +213,10 @@ fn cargo_builds_and_tests() {
     let path = rust.path();
     let mut flags = vec!["-e", path.as_str()];
     flags.extend(rust.binds.iter().flat_map(|bind| ["--bind", bind.as_str()]));
-    let script = "cargo init -q --vcs none hello && cd hello && cargo build -q --offline && ./target/debug/hello && \
-        printf '#[test]\nfn holds() { assert_eq!(std::thread::spawn(|| 2 + 2).join().unwrap(), 4) }\n' >> src/main.rs && \
+    let script = "cargo init -q --vcs none hello && cd hello && cargo build -q --offline && \
+        ./target/debug/hello && \
+        printf '#[test]\nfn holds() { assert_eq!(std::thread::spawn(|| 2 + 2).join().unwrap(), \
+        4) }\n' >> src/main.rs && \
         cargo test -q --offline 2>&1 | grep -c '1 passed'";
     works(Run::shell(&[&ROOMY[..], &flags].concat(), script), "Hello, world!\n1\n");
 }
@@ -203,7 +228,10 @@ fn go_builds() {
     }
     let script = "
 printf 'module hello\n\ngo 1.18\n' > go.mod
-printf 'package main\nimport (\"fmt\"; \"sync\")\nfunc main() { var w sync.WaitGroup; c := make(chan int, 100); for i := 0; i < 100; i++ { w.Add(1); go func(i int) { defer w.Done(); c <- i }(i) }; w.Wait(); close(c); s := 0; for v := range c { s += v }; fmt.Println(s) }\n' > main.go
+printf 'package main\nimport (\"fmt\"; \"sync\")\nfunc main() { var w sync.WaitGroup; c := \
+    make(chan int, 100); for i := 0; i < 100; i++ { w.Add(1); go func(i int) { defer w.Done(); c \
+    <- i }(i) }; w.Wait(); close(c); s := 0; for v := range c { s += v }; fmt.Println(s) }\n' > \
+    main.go
 go vet . && go build -o hello . && ./hello";
     let flags =
         [&ROOMY[..], &["-e", "GOFLAGS=-mod=mod", "-e", "GOPROXY=off", "-e", "GOTOOLCHAIN=local"]]
@@ -224,8 +252,10 @@ import java.util.concurrent.*; import java.nio.file.*;
 public class Hello { public static void main(String[] a) throws Exception {
   var pool = Executors.newFixedThreadPool(4);
   System.out.println(pool.submit(() -> 6 * 7).get()); pool.shutdown();
-  Files.writeString(Path.of(\"/tmp/x\"), \"file\"); System.out.println(Files.readString(Path.of(\"/tmp/x\")));
-  System.out.println(new String(new ProcessBuilder(\"echo\", \"child\").start().getInputStream().readAllBytes()).trim());
+  Files.writeString(Path.of(\"/tmp/x\"), \"file\"); \
+      System.out.println(Files.readString(Path.of(\"/tmp/x\")));
+  System.out.println(new String(new ProcessBuilder(\"echo\", \
+      \"child\").start().getInputStream().readAllBytes()).trim());
 } }
 END
 javac Hello.java && java Hello";
@@ -239,9 +269,12 @@ fn git_works() {
     if !have(&["git"]) {
         return;
     }
-    let script = "git config --global user.name a && git config --global user.email a@b.c && git init -q one 2>/dev/null && cd one && \
-        echo 1 > file && git add . && git commit -qm first && git checkout -qb side && echo 2 >> file && git commit -qam second && \
-        git rebase -q HEAD~1 && git gc -q && cd .. && git clone -q one two && git -C two log --format=%s && git -C two status --short && git -C two fsck 2>&1 | head -3";
+    let script = "git config --global user.name a && git config --global user.email a@b.c && git \
+        init -q one 2>/dev/null && cd one && \
+        echo 1 > file && git add . && git commit -qm first && git checkout -qb side && echo 2 >> \
+        file && git commit -qam second && \
+        git rebase -q HEAD~1 && git gc -q && cd .. && git clone -q one two && git -C two log \
+        --format=%s && git -C two status --short && git -C two fsck 2>&1 | head -3";
     for caller in CALLERS {
         works(Run::shell(&[], script).caller(caller), "second\nfirst\n");
     }
@@ -262,7 +295,8 @@ fn git_works_on_a_mounted_repository() {
         let folder = scratch.directory_of("repository", user);
         let bind = format!("{folder}:/workspace:rw");
         // "dubious ownership" would stop it if the owner were not the guest.
-        let script = "git init -q . 2>/dev/null && echo 1 > file && git add . && git -c user.name=a -c user.email=a@b.c commit -qm first && git log --format=%s";
+        let script = "git init -q . 2>/dev/null && echo 1 > file && git add . && git -c \
+            user.name=a -c user.email=a@b.c commit -qm first && git log --format=%s";
         works(Run::shell(&["--bind", &bind], script).caller(caller), "first\n");
         assert!(scratch.path().join("repository/.git/HEAD").exists());
     }
@@ -298,7 +332,8 @@ fn perl_tar_and_compressors() {
     if !have(&["perl", "tar", "gzip"]) {
         return;
     }
-    let script = "mkdir d && echo x > d/f && tar czf d.tgz d && rm -r d && tar xzf d.tgz && cat d/f && \
+    let script = "mkdir d && echo x > d/f && tar czf d.tgz d && rm -r d && tar xzf d.tgz && cat \
+        d/f && \
         perl -e 'print join(\",\", map { $_ * 2 } 1..3), \"\\n\"; print `echo sub`' && \
         cp -a d e && diff -r d e && touch -d 2001-01-01 e/f && stat -c %y e/f | cut -c 1-4";
     for caller in CALLERS {

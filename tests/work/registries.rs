@@ -31,7 +31,8 @@ impl Pip {
             command.env("PYTHONPATH", &packages);
             command
         };
-        let names = "from pip._internal.models.index import PyPI\nprint(PyPI.netloc, PyPI.file_storage_domain)";
+        let names = "from pip._internal.models.index import PyPI\nprint(PyPI.netloc, \
+            PyPI.file_storage_domain)";
         let download =
             ["-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir", "--dest"];
         let reachable = output_of(python().args(download).args([scratch.text(), "six"]));
@@ -135,7 +136,8 @@ fn npm_views_and_packs_through_the_door() {
 #[test]
 fn npm_installs_through_the_door() {
     let Some(flags) = npm() else { return };
-    let script = "npm init -y > /dev/null && npm install --silent --no-audit --no-fund is-odd@3.0.1 && \
+    let script = "npm init -y > /dev/null && npm install --silent --no-audit --no-fund \
+        is-odd@3.0.1 && \
         node -e 'console.log(require(\"is-odd\")(3), require(\"is-number\")(\"5\"))'";
     assert_eq!(npm_run(&flags, script).finish().ended_with(0).text(), "true true\n");
 }

@@ -255,7 +255,8 @@ fn keeps_output_and_metrics_of_a_timeout(backend: &dyn Backend) {
     assert_eq!((outcome.status, outcome.exit_code), (Status::Timeout, None));
     assert_eq!(code(&outcome), Some(ErrorCode::TimedOut));
     assert_eq!((&*outcome.stdout.bytes, &*outcome.stderr.bytes), (&b"so far\n"[..], &b"err\n"[..]));
-    assert!(outcome.metrics.wall >= Duration::from_secs(1), "{:?}", outcome.metrics);
+    // The deadline may count from a moment before the command starts.
+    assert!(outcome.metrics.wall >= Duration::from_millis(800), "{:?}", outcome.metrics);
     assert!(outcome.metrics.user + outcome.metrics.kernel >= Duration::from_millis(50));
     assert!(outcome.metrics.max_memory > 0);
 }

@@ -16,6 +16,8 @@ pub enum Report {
         /// The errno.
         errno: i32,
     },
+    /// A directory of the private file system travels with this datagram.
+    Files,
     /// The door's listener travels with this datagram.
     Door,
     /// The command and all that it started are gone.
@@ -38,6 +40,7 @@ pub struct Ended {
 const FAILED: u64 = 1;
 const DOOR: u64 = 2;
 const ENDED: u64 = 3;
+const FILES: u64 = 4;
 
 impl Report {
     /// The datagram.
@@ -47,6 +50,7 @@ impl Report {
                 [FAILED, u64::from(step), u64::from(item), u64::from(errno.unsigned_abs()), 0, 0, 0]
             }
             Self::Door => [DOOR, 0, 0, 0, 0, 0, 0],
+            Self::Files => [FILES, 0, 0, 0, 0, 0, 0],
             Self::Ended(ended) => {
                 let (read, written) = ended.io.unwrap_or_default();
                 [
@@ -83,6 +87,7 @@ impl Report {
                 errno: i32::try_from(words[3]).ok()?,
             }),
             DOOR => Some(Self::Door),
+            FILES => Some(Self::Files),
             ENDED => Some(Self::Ended(Ended {
                 wait_status: u32::try_from(words[1]).ok()?.cast_signed(),
                 started: words[2],
@@ -103,6 +108,7 @@ mod tests {
         for report in [
             Report::Failed { step: 3, item: 65535, errno: 13 },
             Report::Door,
+            Report::Files,
             Report::Ended(Ended { wait_status: 9, started: 1, ended: u64::MAX, io: None }),
             Report::Ended(Ended { wait_status: 256, started: 1, ended: 2, io: Some((3, 4)) }),
         ] {

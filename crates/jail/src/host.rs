@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::cgroup::Layout;
 use crate::sys;
@@ -15,6 +16,8 @@ pub struct Host {
     pub gid: u32,
     /// This process; makes the jail's host user unique among living jails.
     pub pid: u32,
+    /// Counts the jails of this process.
+    pub serial: u32,
     /// Whether the caller may map users other than itself.
     pub may_map_any_user: bool,
     /// The kernel's major and minor version.
@@ -75,6 +78,7 @@ impl Host {
             uid,
             gid: sys::effective_group(),
             pid: std::process::id(),
+            serial: next_serial(),
             may_map_any_user,
             kernel: sys::kernel_version(),
             landlock: sys::landlock_version(),
@@ -84,6 +88,11 @@ impl Host {
             resolv_conf: shares_network.then(|| fs::read("/etc/resolv.conf").ok()).flatten(),
         }
     }
+}
+
+fn next_serial() -> u32 {
+    static SERIAL: AtomicU32 = AtomicU32::new(0);
+    SERIAL.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Root of a nested user namespace (rootless containers) maps only a part.

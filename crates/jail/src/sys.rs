@@ -52,6 +52,10 @@ pub(crate) enum Side {
 /// The child must not allocate or lock, and must never return from the caller's frame.
 pub(crate) fn clone_into(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Side> {
     const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+    // The kernel protects a namespace's PID 1 from signals with the default action
+    // only: an inherited handler, such as the Rust runtime's for SIGSEGV, would let a
+    // guest kill it.
+    const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
     #[repr(C)]
     #[derive(Default)]
     struct CloneArgs {
@@ -71,6 +75,7 @@ pub(crate) fn clone_into(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Resu
     let arguments = CloneArgs {
         flags: flags
             | libc::CLONE_PIDFD as u64
+            | CLONE_CLEAR_SIGHAND
             | if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 },
         pidfd: (&raw mut pidfd) as u64,
         exit_signal: libc::SIGCHLD as u64,

@@ -44,7 +44,9 @@ fn of(wall: Wall, host: &Host) -> WallStatus {
         ),
         Wall::Memory => controlled(wall, host, Controller::Memory, |why| {
             WallState::Weaker(format!(
-                "{why}; the supervisor adds up the processes every 20 ms and ends the run above the limit"
+                "{why}; the supervisor adds up processes and private files every 20 ms and ends \
+                 the run above the limit, but cannot see what no process maps: memfds, System V \
+                 segments, buffers of pipes and sockets"
             ))
         }),
         Wall::Cpu => controlled(wall, host, Controller::Cpu, WallState::Absent),

@@ -43,12 +43,25 @@ impl Failure {
     }
 }
 
+/// Text that may hold names which a stranger chose: control characters, which a
+/// terminal would obey, are shown as escapes.
+struct Printable<'a>(&'a str);
+
+impl std::fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.chars().try_for_each(|c| match c.is_control() {
+            true => write!(f, "{}", c.escape_unicode()),
+            false => write!(f, "{c}"),
+        })
+    }
+}
+
 impl std::fmt::Display for Failure {
     /// `error[E2003]: message`, and the hint on a line of its own.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "error[{}]: {}", self.code, self.message)?;
+        write!(f, "error[{}]: {}", self.code, Printable(&self.message))?;
         match &self.hint {
-            Some(hint) => write!(f, "\nhint: {hint}"),
+            Some(hint) => write!(f, "\nhint: {}", Printable(hint)),
             None => Ok(()),
         }
     }

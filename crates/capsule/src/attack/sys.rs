@@ -88,7 +88,7 @@ pub(super) fn make_call(number: c_long, arguments: &mut [Argument<'_>]) -> io::R
     // SAFETY: pointers come from live borrows of `arguments`; buffers are made as large
     // as the call's structures by the attempts, and a guest has no state worth keeping.
     let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(i64::from(result)) }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 /// Takes a new descriptor that [`call!`] returned.

@@ -19,6 +19,8 @@ pub(crate) struct Prepared {
     pub(crate) identity: Identity,
     pub(crate) shares_network: bool,
     pub(crate) has_door: bool,
+    /// Whether the supervisor must add up what the private files hold.
+    pub(crate) shows_files: bool,
     pub(crate) network: Made,
     /// For the process that makes the network.
     pub(crate) hand_stack: RefCell<Vec<u128>>,
@@ -72,6 +74,7 @@ impl Prepared {
             identity: plan.identity,
             shares_network: plan.shares_network,
             has_door: !plan.door.is_empty(),
+            shows_files: plan.adds_up_memory,
             network: Made::default(),
             hand_stack: RefCell::new(vec![0; HAND_STACK]),
             keep: Vec::new(),

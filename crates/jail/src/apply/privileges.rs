@@ -19,7 +19,8 @@ pub(super) fn set_limits(inside: &mut Inside<'_>) -> io::Result<()> {
     // groups refuse such a process.
     sys::schedule_ordinarily()?;
     setrlimit(Resource::Rtprio, both(0))?;
-    setrlimit(Resource::Core, both(0))?;
+    // Not 0: at 1, and only there, no handler of the host is started (kernel/coredump).
+    setrlimit(Resource::Core, both(1))?;
     setrlimit(Resource::Nofile, both(prepared.open_files))?;
     setrlimit(Resource::Memlock, both(64 << 10))?;
     // POSIX message queues and pending signals are kernel memory outside the memory limit.

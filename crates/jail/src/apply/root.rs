@@ -16,6 +16,7 @@ use rustix::mount::{
     mount_bind_recursive, mount_change, move_mount, open_tree,
 };
 
+use capsule_init::Report;
 use capsule_spec::Access;
 
 use super::Inside;
@@ -63,6 +64,11 @@ pub(super) fn mount_root(inside: &mut Inside<'_>) -> io::Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     mount(c"tmpfs", STAGE, c"tmpfs", flags, &*inside.prepared.tmpfs)?;
     rustix::process::chdir(STAGE)?;
+    if inside.prepared.shows_files {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = open(c".", flags, Mode::empty())?;
+        sys::send_with_descriptor(inside.control, &Report::Files.encode(), root.as_fd())?;
+    }
     Ok(())
 }
 

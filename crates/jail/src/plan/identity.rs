@@ -9,9 +9,13 @@ use crate::host::Host;
 const INSIDE: u32 = 1000;
 
 /// Jails of root run as users from here on. systemd's table of ids
-/// (UIDS-GIDS) leaves 0x70000000 to 0x7FFFFFFF unused, and no process id
-/// reaches its width (`pid_max` is at most 2^22).
+/// (UIDS-GIDS) leaves 0x70000000 to 0x7FFFFFFF unused; a process id is at most
+/// 2^22 (`pid_max`).
+///
+/// A process may run several jails at a time: each gets one of 32 slots. Half of
+/// the range is left to the doors.
 const OUTSIDE_BASE: u32 = 0x7000_0000;
+const SLOT_BITS: u32 = 5;
 
 /// One user and one group, inside and outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -32,7 +36,7 @@ impl Identity {
     /// nothing, not even a process count; else the caller.
     pub(super) fn new(host: &Host) -> Self {
         if host.may_map_any_user {
-            let own = OUTSIDE_BASE + host.pid;
+            let own = OUTSIDE_BASE + (host.pid << SLOT_BITS | host.serial % (1 << SLOT_BITS));
             Self {
                 inside: INSIDE,
                 outside_user: own,

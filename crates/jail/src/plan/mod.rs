@@ -13,7 +13,7 @@ use capsule_spec::{
     Stdin, Task, Wall, WallState, WallStatus,
 };
 
-use crate::cgroup::Controller;
+use crate::cgroup::{Controller, Layout};
 use crate::host::Host;
 use crate::walls;
 
@@ -53,6 +53,8 @@ pub struct Plan {
     pub landlock: u32,
     /// Whether limits must stand before the command starts, at the cost of a slower start.
     pub limits_before_start: bool,
+    /// Whether the supervisor adds up memory, all of the time or before a group is joined.
+    pub adds_up_memory: bool,
     /// Every wall and how well it stands.
     pub walls: Vec<WallStatus>,
 }
@@ -85,6 +87,8 @@ impl Plan {
             process_rlimit: process_rlimit(task, host),
             seccomp: task.policy.seccomp,
             landlock: host.landlock,
+            adds_up_memory: !matches!(host.cgroups, Layout::V2 { .. })
+                || !host.cgroups.has(Controller::Memory),
             limits_before_start: [Wall::Memory, Wall::Pids, Wall::Cpu]
                 .iter()
                 .any(|wall| task.require.contains(wall)),

@@ -46,6 +46,21 @@ const fn allow_when(when: &'static [Test]) -> Case {
     Case { when, verdict }
 }
 
+// ---- Limits ----
+// PID 1 has the guest's user, so the kernel would let a guest limit it. And
+// RLIMIT_CORE is 1 in a jail, the one value at which the kernel starts no handler
+// that `core_pattern` pipes to: a root program of the host, fed by the guest.
+// Asking for that limit is refused with setting it, because a null pointer cannot
+// be told from one whose low half is zero.
+
+const CORE: &[u32] = &[libc::RLIMIT_CORE as u32];
+
+pub(super) const PRLIMIT: Action = allow_except(&[
+    deny_when(&[none_of(0, EVERY_BIT, &[0])]),
+    deny_when(&[one_of(1, EVERY_BIT, CORE)]),
+]);
+pub(super) const SETRLIMIT: Action = allow_except(&[deny_when(&[one_of(0, EVERY_BIT, CORE)])]);
+
 // ---- Set-id bits ----
 // A host folder can be shared with the guest, and a set-id file left in it would be
 // run by somebody on the host who has no `no_new_privs`. The other way to privilege

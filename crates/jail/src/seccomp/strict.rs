@@ -14,7 +14,7 @@
 //! After loading, the jail itself needs `execve`, and `write` and `exit_group` to report
 //! that it failed. A jail that does more there dies here.
 
-use super::checks::{CLONE_NAMESPACES, EVERY_BIT, OPENAT_SET_ID, UNIX, one_of};
+use super::checks::{CLONE_NAMESPACES, EVERY_BIT, OPENAT_SET_ID, PRLIMIT, UNIX, one_of};
 use super::rule::{ABSENT, ALLOW, Action, Case, Check, Group, Verdict, rule};
 
 pub(super) static GROUPS: &[Group] = &[
@@ -130,6 +130,7 @@ const PROCESSES: Group = Group {
             "busybox drops to the user that it already is; without a capability there is no other"
             => [SYS_setuid, SYS_setgid]
         ),
+        rule!(PRLIMIT, "limits of its own, but for core dumps" => [SYS_prlimit64]),
         rule!(CLONE, "forks of a shell, threads of sort; a namespace kills" => [SYS_clone]),
         rule!(
             ALLOW,
@@ -146,10 +147,10 @@ const PROCESSES: Group = Group {
         ),
         rule!(
             ALLOW,
-            "who and where am I; prlimit64 can only lower hard limits"
+            "who and where am I"
             => [
                 SYS_getpid, SYS_getppid, SYS_gettid, SYS_getuid, SYS_geteuid, SYS_getgid,
-                SYS_getegid, SYS_uname, SYS_sysinfo, SYS_prlimit64, SYS_sched_getaffinity,
+                SYS_getegid, SYS_uname, SYS_sysinfo, SYS_sched_getaffinity,
             ]
         ),
         rule!(PRCTL, "a process may name itself; other options kill" => [SYS_prctl]),

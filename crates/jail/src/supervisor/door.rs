@@ -50,9 +50,14 @@ impl Door {
         rustix::io::ioctl_fionbio(&log, true).map_err(|error| failed(&error.into()))?;
         match sys::fork().map_err(|error| failed(&error))? {
             Side::Inside => stand(plan, listener, log_inside),
-            Side::Outside { pid, pidfd } => {
-                Ok(Self { pid, pidfd, log, unread: Vec::new(), silent: false, book: VisitBook::default() })
-            }
+            Side::Outside { pid, pidfd } => Ok(Self {
+                pid,
+                pidfd,
+                log,
+                unread: Vec::new(),
+                silent: false,
+                book: VisitBook::default(),
+            }),
         }
     }
 

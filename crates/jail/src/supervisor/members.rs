@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 
 use crate::cgroup::Group;
-use crate::plan::ProcessRlimit;
+use crate::plan::{Identity, ProcessRlimit};
 use crate::sys;
 
 /// PID 1 and all its descendants, as host process ids. Orphans become PID 1's
@@ -23,18 +24,31 @@ pub(super) fn of(init: i32) -> Vec<i32> {
     found
 }
 
-/// Moves every process of a jail into its group.
+/// Moves every process of a jail into its group, and returns them.
 ///
-/// Once a process is in, so are its later children. A pass that finds nobody new
-/// is therefore the last: whoever forks while we look was seen, or is the child
-/// of one who is in. Returns them.
-pub(super) fn attach_all(group: &Group, init: i32) -> io::Result<HashSet<i32>> {
-    // A pass takes some 50 us, a fork more: a chain of forks cannot outrun it for long.
-    const PASSES: usize = 1000;
+/// Once a process is in, so are its later children, so what can be missed is a
+/// process that came and whose parent went between two looks. A chain of forks
+/// can hide like that from a walk down the tree. So as root, where the jail's
+/// user is nobody else's, all processes of the host are looked through as well:
+/// the kernel lists them by rising number, and new ones have higher numbers. Two
+/// looks in a row must find nobody new.
+pub(super) fn attach_all(
+    group: &Group,
+    init: i32,
+    identity: &Identity,
+) -> io::Result<HashSet<i32>> {
+    // A look takes some 50 us, a fork more: a chain of forks cannot outrun it for long.
+    const LOOKS: usize = 1000;
     let mut attached = HashSet::new();
-    for _ in 0..PASSES {
-        let fresh: Vec<i32> = of(init).into_iter().filter(|pid| attached.insert(*pid)).collect();
-        if fresh.is_empty() {
+    let mut quiet = 0;
+    for _ in 0..LOOKS {
+        let mut found = of(init);
+        if identity.mapped_by_supervisor {
+            found.extend(of_user(identity.outside_user));
+        }
+        let fresh: Vec<i32> = found.into_iter().filter(|pid| attached.insert(*pid)).collect();
+        quiet = if fresh.is_empty() { quiet + 1 } else { 0 };
+        if quiet == 2 {
             return Ok(attached);
         }
         for pid in fresh {
@@ -47,6 +61,18 @@ pub(super) fn attach_all(group: &Group, init: i32) -> io::Result<HashSet<i32>> {
     Err(io::Error::new(io::ErrorKind::TimedOut, "the processes fork faster than they can be moved"))
 }
 
+/// All processes of the host that run as `user`. By their credentials: a process
+/// can make its files in `/proc` look like root's.
+fn of_user(user: u32) -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    processes.filter(move |pid| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let own = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+        own.and_then(|ids| ids.split_whitespace().next()?.parse().ok()) == Some(user)
+    })
+}
+
 /// Lifts each member's soft process limit to its hard one, which is a little above
 /// the group's: the limit refuses a fork before the group can, and is not counted.
 pub(super) fn leave_counting_to_group(members: &HashSet<i32>, limit: ProcessRlimit) {
@@ -55,11 +81,15 @@ pub(super) fn leave_counting_to_group(members: &HashSet<i32>, limit: ProcessRlim
     }
 }
 
-/// Bytes of memory that all processes hold for themselves, and those in the
-/// private file system. Shared pages count for each that maps them.
-pub(super) fn memory(init: i32) -> u64 {
+/// Bytes of memory that all processes hold for themselves, their page tables, and
+/// the private file system, of which `files` is any directory. Shared pages count
+/// for each process that maps them. What no process maps is not seen: memfds,
+/// System V segments, buffers of pipes and sockets.
+pub(super) fn memory(init: i32, files: Option<&OwnedFd>) -> u64 {
     let processes: u64 = of(init).into_iter().filter_map(resident).sum();
-    processes.saturating_add(private_files(init))
+    let files = files.and_then(|files| rustix::fs::fstatfs(files).ok());
+    let files = files.map_or(0, |usage| (usage.f_blocks - usage.f_bfree) * usage.f_bsize as u64);
+    processes.saturating_add(files)
 }
 
 fn resident(pid: i32) -> Option<u64> {
@@ -68,12 +98,6 @@ fn resident(pid: i32) -> Option<u64> {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         line.trim().trim_end_matches(" kB").parse().ok()
     };
-    Some((kibibytes("RssAnon:")? + kibibytes("RssShmem:")?) * 1024)
-}
-
-/// Asked at `/dev/shm`, where no file of the caller can be mounted.
-fn private_files(init: i32) -> u64 {
-    rustix::fs::statfs(format!("/proc/{init}/root/dev/shm").as_str())
-        .map(|usage| (usage.f_blocks - usage.f_bfree) * usage.f_bsize as u64)
-        .unwrap_or(0)
+    let held = ["RssAnon:", "RssShmem:", "VmPTE:"].into_iter().filter_map(kibibytes).sum::<u64>();
+    Some(held * 1024)
 }

@@ -23,6 +23,7 @@ mod streams;
 mod verdict;
 mod watch;
 
+use std::os::fd::OwnedFd;
 use std::time::SystemTime;
 
 use capsule_backend::{BackendError, Observer, Output};
@@ -96,20 +97,26 @@ impl<'a> Grouping<'a> {
 
     /// Moves every process of the jail in; what they used so far is deducted from
     /// their limit. Returns the limit that they have outrun by then, if any.
-    fn join(&mut self, plan: &Plan, init: i32) -> Result<Option<Reason>, BackendError> {
+    fn join(
+        &mut self,
+        plan: &Plan,
+        init: i32,
+        files: Option<&OwnedFd>,
+    ) -> Result<Option<Reason>, BackendError> {
         self.state = Joining::Done;
         if self.group.is_none() {
             self.group = create(plan, self.layout)?;
         }
         let Some(group) = &self.group else { return Ok(None) };
-        let members = members::attach_all(group, init).map_err(|error| cgroup_error(&error))?;
+        let members = members::attach_all(group, init, &plan.identity)
+            .map_err(|error| cgroup_error(&error))?;
         if let Some(limit) = plan.process_rlimit {
             members::leave_counting_to_group(&members, limit);
         }
         if members.len() > plan.limits.max_pids as usize + 1 {
             return Ok(Some(Reason::Processes));
         }
-        let used = members::memory(init);
+        let used = members::memory(init, files);
         self.used_before = used;
         if used >= plan.limits.memory.bytes() {
             return Ok(Some(Reason::Memory(used)));

@@ -98,12 +98,16 @@ fn map_owner(tree: &OwnedFd, _: Access, identity: &Identity) -> io::Result<()> {
 
 /// A user namespace that shows `user` and `group` as the jail's.
 fn id_map(user: u32, group: u32, identity: &Identity) -> io::Result<OwnedFd> {
+    let supervisor = rustix::process::getpid();
     match sys::clone_into(libc::CLONE_NEWUSER as u64, None)? {
         // It lives until it is killed; if this process dies first, so does it.
         Side::Inside => {
             let _ = rustix::process::set_parent_process_death_signal(Some(
                 rustix::process::Signal::KILL,
             ));
+            if rustix::process::getppid() != Some(supervisor) {
+                sys::exit_now(1);
+            }
             loop {
                 rustix::event::pause();
             }

@@ -53,6 +53,8 @@ struct Watch<'a> {
     observer: &'a mut dyn Observer,
     deadline: Option<Instant>,
     door: Option<Door>,
+    /// The jail's private file system, where its use must be added up.
+    files: Option<OwnedFd>,
     ending: Option<Ending>,
     /// The caller's signal, and when the command's grace is over.
     interrupted: Option<(i32, Option<Instant>)>,
@@ -71,7 +73,7 @@ pub(super) fn until_end(
     observer: &mut dyn Observer,
 ) -> Result<End, BackendError> {
     if group.state() == Joining::BeforeStart {
-        group.join(plan, jail.pid)?;
+        group.join(plan, jail.pid, None)?;
     }
     jail.release(plan)?;
     let started = jail.started;
@@ -84,6 +86,7 @@ pub(super) fn until_end(
         observer,
         deadline: started.checked_add(plan.limits.timeout),
         door: None,
+        files: None,
         ending: None,
         interrupted: None,
         next_tick: counts_memory.then(|| started + MEMORY_TICK / 4),
@@ -102,7 +105,7 @@ pub(super) fn until_end(
         if join_at.is_some_and(|at| Instant::now() >= at) {
             join_at = None;
             if !watch.gone
-                && let Some(reason) = group.join(plan, watch.jail.pid)?
+                && let Some(reason) = group.join(plan, watch.jail.pid, watch.files.as_ref())?
             {
                 watch.end(reason);
             }
@@ -243,6 +246,7 @@ impl Watch<'_> {
             None => return Ok(false),
             Some(Report::Failed { step, item, errno }) => self.failed = Some((step, item, errno)),
             Some(Report::Ended(ended)) => self.ended = Some(ended),
+            Some(Report::Files) => self.files = descriptor,
             Some(Report::Door) => {
                 if let Some(listener) = descriptor {
                     self.door = Some(Door::open(self.plan, listener)?);
@@ -311,7 +315,7 @@ impl Watch<'_> {
             self.end(Reason::Interrupted(signal));
         }
         if self.next_tick.is_some_and(|at| now >= at) {
-            let used = members::memory(self.jail.pid);
+            let used = members::memory(self.jail.pid, self.files.as_ref());
             self.peak_seen = self.peak_seen.max(used);
             self.next_tick = Some(now + MEMORY_TICK);
             if used > self.plan.limits.memory.bytes() {

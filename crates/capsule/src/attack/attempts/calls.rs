@@ -11,6 +11,12 @@ use crate::attack::sys;
 
 const FAMILY: Family = Family::Calls;
 
+/// libc lacks it on aarch64.
+#[cfg(target_arch = "x86_64")]
+const KEXEC_FILE_LOAD: i64 = libc::SYS_kexec_file_load;
+#[cfg(not(target_arch = "x86_64"))]
+const KEXEC_FILE_LOAD: i64 = 294;
+
 pub(super) const ATTEMPTS: &[Attempt] = &[
     Attempt {
         name: "io-uring",
@@ -90,7 +96,7 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         guest: |guest| {
             // Every argument is chosen to do nothing if the call should get through.
             guest.refused("kexec_load", sys::call!(libc::SYS_kexec_load, 0, 0, 0, 0));
-            guest.refused("kexec_file_load", sys::call!(libc::SYS_kexec_file_load, -1, -1, 0, 0, 0));
+            guest.refused("kexec_file_load", sys::call!(KEXEC_FILE_LOAD, -1, -1, 0, 0, 0));
             let mut module = [0u8; 64];
             guest.refused("init_module", sys::call!(libc::SYS_init_module, &mut module, 64, c""));
             guest.refused("finit_module", sys::call!(libc::SYS_finit_module, -1, c"", 0));

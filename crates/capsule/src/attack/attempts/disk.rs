@@ -189,7 +189,7 @@ fn giant_arguments(guest: &Guest) {
         std::process::Command::new("/proc/self/exe").args(arguments).status()
     };
     guest.refused_by("one of 1 MiB", run(&["x".repeat(1 << 20)]), &too_long);
-    let many: Vec<String> = (0..64).map(|_| "x".repeat(128 << 10 - 1)).collect();
+    let many: Vec<String> = (0..64).map(|_| "x".repeat(131_071)).collect();
     guest.refused_by("8 MiB", run(&many), &too_long);
 }
 

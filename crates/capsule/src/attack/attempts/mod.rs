@@ -1,6 +1,7 @@
 //! The attempts, one file a family. Each is a const: what it tries, its bounds,
 //! the hostile program, and the check from outside.
 
+mod bombs;
 mod calls;
 mod disk;
 mod door;
@@ -20,7 +21,8 @@ mod supervisor;
 
 use super::Attempt;
 
-const FAMILIES: [&[Attempt]; 16] = [
+const FAMILIES: [&[Attempt]; 17] = [
+    bombs::ATTEMPTS,
     processes::ATTEMPTS,
     init::ATTEMPTS,
     memory::ATTEMPTS,

@@ -73,11 +73,19 @@ pub(super) const GROUP: Group = Group {
         ),
         rule!(
             ALLOW,
-            "limits and usage; hard limits can only be lowered"
-            => [
-                SYS_prlimit64, SYS_getrlimit, SYS_setrlimit, SYS_getrusage, SYS_times,
-                SYS_sysinfo, SYS_uname,
-            ]
+            "usage and names"
+            => [SYS_getrlimit, SYS_getrusage, SYS_times, SYS_sysinfo, SYS_uname]
+        ),
+        rule!(
+            checks::PRLIMIT,
+            "the caller's own limits, which it can only lower; not PID 1's, and not the one \
+             that keeps crash handlers of the host asleep"
+            => [SYS_prlimit64]
+        ),
+        rule!(
+            checks::SETRLIMIT,
+            "the caller's own limits, but for core dumps"
+            => [SYS_setrlimit]
         ),
         rule!(
             checks::PERSONALITY,
