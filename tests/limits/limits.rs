@@ -277,12 +277,12 @@ fn open_files_are_bounded() {
 
 #[test]
 fn other_kernel_memory_is_bounded() {
-    let script = "import resource as r\n\
-        print([r.getrlimit(x)[1] for x in (r.RLIMIT_CORE, r.RLIMIT_MEMLOCK, r.RLIMIT_MSGQUEUE, \
-        r.RLIMIT_SIGPENDING)])";
+    // Hard limits. For core files 0 or 1, both too small for any.
+    let script = "awk '/core file|locked memory|msgqueue|pending/ { print $(NF-1) }' \
+        /proc/self/limits | tr '\\n' ' '";
     for caller in CALLERS {
-        let run = Run::python(&[], script).caller(caller).finish().ended_with(0);
-        assert_eq!(run.text(), "[0, 65536, 0, 1024]\n");
+        let run = Run::shell(&[], script).caller(caller).finish().ended_with(0);
+        assert!(["0 65536 1024 0 ", "1 65536 1024 0 "].contains(&run.text()), "{run}");
     }
 }
 

@@ -312,7 +312,7 @@ diff <(seq 1 5) <(seq 1 5) && echo same
 tee >(wc -l > /tmp/count) < /etc/group > /dev/null; sleep 0.3; cat /tmp/count
 coproc cat; echo through >&${COPROC[1]}; read -r line <&${COPROC[0]}; echo $line
 cat <<< here; mapfile -t a < <(printf '%s\\n' x y z); echo ${#a[@]}
-trap 'echo trapped' USR1; kill -USR1 $$; ulimit -c
+trap 'echo trapped' USR1; kill -USR1 $$
 seq 100000 | sort -R | sort -n | tail -1 | xargs -I{} echo last {}
 (sleep 0.1; echo background) & wait $!; time -p true 2>/dev/null
 find /usr/share -maxdepth 1 -type d -print0 | xargs -0 -P4 -n1 basename | sort | head -1 | wc -l
@@ -321,9 +321,22 @@ exec 3<>/tmp/rw; echo rw >&3; cat /tmp/rw; timeout 1 sleep 5 || echo $?";
         let run = Run::new(&["--", "bash", "-c", script]).caller(caller).finish().ended_with(0);
         assert_eq!(
             run.text(),
-            "same\n3\nthrough\nhere\n3\ntrapped\n0\nlast 100000\nbackground\n1\nrw\n124\n",
+            "same\n3\nthrough\nhere\n3\ntrapped\nlast 100000\nbackground\n1\nrw\n124\n",
             "{run}"
         );
+    }
+}
+
+/// Scripts ask for their limits, and lower the one on core files, as a matter of course.
+#[test]
+fn limits_can_be_asked_for_and_lowered() {
+    if !have(&["bash"]) {
+        return;
+    }
+    let script = "ulimit -a > /dev/null && ulimit -n 512 && ulimit -c 0 && ulimit -c -n";
+    for caller in CALLERS {
+        let run = Run::new(&["--", "bash", "-ec", script]).caller(caller).finish().ended_with(0);
+        assert_eq!(run.errors(), "", "{run}");
     }
 }
 

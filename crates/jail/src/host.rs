@@ -20,6 +20,8 @@ pub struct Host {
     pub serial: u32,
     /// Whether the caller may map users other than itself.
     pub may_map_any_user: bool,
+    /// Whether the caller is root of a user namespace that may map nobody else.
+    pub is_lone_root: bool,
     /// The kernel's major and minor version.
     pub kernel: (u32, u32),
     /// The Landlock ABI version; 0 when there is none.
@@ -74,12 +76,14 @@ impl Host {
     pub fn read(shares_network: bool) -> Self {
         let uid = sys::effective_user();
         let may_map_any_user = uid == 0 && maps_every_user();
+        let is_lone_root = uid == 0 && !may_map_any_user;
         Self {
             uid,
             gid: sys::effective_group(),
             pid: std::process::id(),
             serial: next_serial(),
             may_map_any_user,
+            is_lone_root,
             kernel: sys::kernel_version(),
             landlock: sys::landlock_version(),
             system: SYSTEM.iter().filter_map(|name| entry("/", name)).collect(),

@@ -105,8 +105,15 @@ pub(crate) fn fork() -> io::Result<Side> {
     }
     let pid = check(c_long::from(pid))? as i32;
     let name = rustix::process::Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidData)?;
-    let pidfd = rustix::process::pidfd_open(name, rustix::process::PidfdFlags::empty())?;
-    Ok(Side::Outside { pid, pidfd })
+    match rustix::process::pidfd_open(name, rustix::process::PidfdFlags::empty()) {
+        Ok(pidfd) => Ok(Side::Outside { pid, pidfd }),
+        Err(error) => {
+            // SAFETY: takes numbers only; an unreaped child's number is its own.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+            reap(pid)?;
+            Err(error.into())
+        }
+    }
 }
 
 pub(crate) fn exit_now(code: i32) -> ! {
@@ -177,7 +184,9 @@ fn forwarded() -> libc::sigset_t {
     unsafe { set.assume_init() }
 }
 
-/// Blocks the forwarded signals and makes them readable from a descriptor.
+/// Blocks the forwarded signals, for good, and makes them readable from a descriptor.
+/// A one-shot program must not be ended by one between the end of the jail and its
+/// answer.
 pub(crate) fn signal_descriptor() -> io::Result<OwnedFd> {
     let set = forwarded();
     // SAFETY: `set` is initialised; the old set is not asked for.
@@ -187,13 +196,6 @@ pub(crate) fn signal_descriptor() -> io::Result<OwnedFd> {
     check(c_long::from(fd))?;
     // SAFETY: signalfd returned a new descriptor that nothing else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Lets the forwarded signals act on this process again.
-pub(crate) fn unblock_signals() {
-    let set = forwarded();
-    // SAFETY: `set` is initialised; the old set is not asked for.
-    unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, ptr::null_mut()) };
 }
 
 /// The next signal from a descriptor of [`signal_descriptor`], if one is waiting.
@@ -348,6 +350,17 @@ unsafe fn prlimit(pid: i32, new: *const libc::rlimit64, old: *mut libc::rlimit64
     unsafe { libc::syscall(libc::SYS_prlimit64, pid, libc::RLIMIT_NPROC, new, old) }
 }
 
+/// Puts the null device in the place of the caller's three streams.
+pub(crate) fn forget_streams() -> io::Result<()> {
+    use rustix::fs::{Mode, OFlags, open};
+    let null = open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    for stream in 0..3 {
+        // SAFETY: takes numbers only; `null` is open and is none of the three.
+        check(c_long::from(unsafe { libc::dup2(null.as_raw_fd(), stream) }))?;
+    }
+    Ok(())
+}
+
 /// Closes every descriptor from 3 on that is not in `keep`, which is sorted.
 pub(crate) fn close_all_but(keep: &[RawFd]) -> io::Result<()> {
     let mut first: u32 = 3;
@@ -451,15 +464,19 @@ pub(crate) fn network_namespace(socket: BorrowedFd<'_>) -> rustix::io::Result<Ow
     unsafe { rustix::ioctl::ioctl(socket, NamespaceOfSocket) }
 }
 
-/// Leaves a real-time scheduling class for the ordinary one (sched(7)).
+/// Leaves a real-time scheduling class for the ordinary one, and a priority above
+/// the ordinary for that (sched(7)).
 pub(crate) fn schedule_ordinarily() -> io::Result<()> {
     // The kernel's sched_param is this one number; musl's has more, and no wrapper.
     let priority: c_int = 0;
     // SAFETY: `priority` is a complete sched_param; 0 names this process.
     check(unsafe {
         libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_OTHER, &raw const priority)
-    })
-    .map(drop)
+    })?;
+    if rustix::process::getpriority_process(None)? < 0 {
+        rustix::process::setpriority_process(None, 0)?;
+    }
+    Ok(())
 }
 
 /// Sends `message`, and `fd` with it.
@@ -490,7 +507,8 @@ pub(crate) fn become_user(user: u32, group: u32) -> io::Result<()> {
 
 /// A descriptor that the caller knows to be open for as long as it uses the result.
 pub(crate) fn borrow<'a>(fd: RawFd) -> BorrowedFd<'a> {
-    // SAFETY: only the steps of `apply` call this, on descriptors that they opened
-    // and that stay open until the process executes or ends.
+    // SAFETY: callers name descriptors that they know to be open for as long as they
+    // use the result: those of `apply` until the process executes or ends, those of
+    // the supervisor while it polls them.
     unsafe { BorrowedFd::borrow_raw(fd) }
 }

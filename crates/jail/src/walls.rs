@@ -42,6 +42,14 @@ fn of(wall: Wall, host: &Host) -> WallStatus {
             "this kernel's Landlock has no scopes, so --network reaches the host's abstract sockets",
             "Linux 6.12 or newer",
         ),
+        Wall::User if host.is_lone_root => WallStatus {
+            wall,
+            state: WallState::Weaker(
+                "the caller is root of a nested user namespace, and so is the jail for the host"
+                    .to_owned(),
+            ),
+            remedy: Some("run as a user other than root of that namespace".to_owned()),
+        },
         Wall::Memory => controlled(wall, host, Controller::Memory, |why| {
             WallState::Weaker(format!(
                 "{why}; the supervisor adds up processes and private files every 20 ms and ends \

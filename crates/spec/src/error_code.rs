@@ -92,7 +92,7 @@ error_codes! {
     UnsafePath = "E5003", Policy, false, "A mount source goes through a symbolic link.";
     SystemFailure = "E6001", Internal, true, "The operating system refused a call that should have succeeded.";
     OutOfResources = "E6002", Host, true, "This host is out of processes, descriptors or memory.";
-    OutputClosed = "E6003", Host, false, "The reader of the output went away.";
+    OutputClosed = "E6003", Host, false, "The output could not be delivered to the caller.";
 }
 
 impl std::fmt::Display for ErrorCode {

@@ -15,7 +15,8 @@ use super::Inside;
 use crate::sys;
 
 pub(super) fn close_descriptors(inside: &mut Inside<'_>) -> io::Result<()> {
-    sys::close_all_but(&inside.prepared.keep)
+    sys::close_all_but(&inside.prepared.keep)?;
+    sys::forget_streams()
 }
 
 /// Waits until the supervisor has written the maps, and takes the one user that they name.

@@ -142,6 +142,10 @@ pub(crate) fn become_init(
         control.as_raw_fd(),
         inside.io_counters.as_ref().map(AsRawFd::as_raw_fd),
         [first, first + 1, first + 2, first + 3],
-        &|| drop(seccomp::load(&prepared.init_filter)),
+        &|| {
+            if seccomp::load(&prepared.init_filter).is_err() {
+                sys::exit_now(1);
+            }
+        },
     )
 }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::ffi::CString;
 use std::os::fd::{OwnedFd, RawFd};
+use std::path::Path;
 
 use capsule_spec::Access;
 
@@ -51,8 +52,10 @@ pub(crate) enum PreparedStep {
 /// A mount of the caller.
 pub(crate) struct PreparedMount {
     pub(crate) source: CString,
-    /// Relative to the new root.
+    /// Relative to the new root, as are the next two, which it consists of.
     pub(crate) destination: CString,
+    pub(crate) parent: CString,
+    pub(crate) name: CString,
     pub(crate) access: Access,
     /// The source as a detached mount, when the supervisor may make one.
     pub(crate) tree: Option<OwnedFd>,
@@ -65,7 +68,11 @@ fn c_string(text: &str) -> CString {
 
 impl Prepared {
     pub(crate) fn new(plan: &Plan, mounts: Vec<PreparedMount>) -> Self {
-        let writable = crate::plan::private_places();
+        let mut writable = crate::plan::private_places();
+        // A private place that the caller's files cover has the caller's rights.
+        writable.retain(|place| {
+            plan.mounts.iter().all(|mount| mount.destination.as_path() != Path::new(place))
+        });
         let mounted = plan.mounts.iter().filter(|mount| mount.access == Access::ReadWrite);
         let mounted: Vec<String> = mounted.map(|mount| mount.destination.to_string()).collect();
         let writable: Vec<&str> =

@@ -19,6 +19,7 @@ pub(super) fn set_limits(inside: &mut Inside<'_>) -> io::Result<()> {
     // groups refuse such a process.
     sys::schedule_ordinarily()?;
     setrlimit(Resource::Rtprio, both(0))?;
+    setrlimit(Resource::Nice, both(0))?;
     // Not 0: at 1, and only there, no handler of the host is started (kernel/coredump).
     setrlimit(Resource::Core, both(1))?;
     setrlimit(Resource::Nofile, both(prepared.open_files))?;

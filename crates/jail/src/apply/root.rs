@@ -57,7 +57,12 @@ pub(crate) fn detach(source: &CStr) -> io::Result<OwnedFd> {
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE
         | OpenTreeFlags::AT_EMPTY_PATH;
-    Ok(open_tree(&file, c"", flags)?)
+    let tree = open_tree(&file, c"", flags)?;
+    // A copy of a shared mount is its peer: what is mounted below one appears below
+    // the other, so the jail's mounts on the host and the host's in the jail.
+    let private = MountAttributes { propagation: libc::MS_PRIVATE, ..MountAttributes::default() };
+    sys::change_mount(tree.as_fd(), c"", true, private)?;
+    Ok(tree)
 }
 
 pub(super) fn mount_root(inside: &mut Inside<'_>) -> io::Result<()> {
@@ -128,8 +133,8 @@ pub(super) fn make_places(inside: &mut Inside<'_>) -> io::Result<()> {
         let Some(tree) = tree(inside, index) else { continue };
         let is_directory =
             FileType::from_raw_mode(rustix::fs::fstat(tree)?.st_mode) == FileType::Directory;
-        let (parent, name) = split(&mount.destination);
-        let Ok(parent) = place(parent, ResolveFlags::NO_XDEV) else { continue };
+        let name = mount.name.as_c_str();
+        let Ok(parent) = place(&mount.parent, ResolveFlags::NO_XDEV) else { continue };
         let made = if is_directory {
             mkdirat(&parent, name, Mode::from_raw_mode(0o755))
         } else {
@@ -145,19 +150,10 @@ pub(super) fn make_places(inside: &mut Inside<'_>) -> io::Result<()> {
 }
 
 /// Opens a place below the new root, which is the current directory.
-fn place(path: &[u8], more: ResolveFlags) -> rustix::io::Result<OwnedFd> {
+fn place(path: &CStr, more: ResolveFlags) -> rustix::io::Result<OwnedFd> {
     let resolve =
         ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | more;
     openat2(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
-}
-
-/// `a/b/c` as `a/b` and `c`; the parent of `c` is `.`.
-fn split(path: &CStr) -> (&[u8], &[u8]) {
-    let path = path.to_bytes();
-    match path.iter().rposition(|byte| *byte == b'/') {
-        Some(slash) => (&path[..slash], &path[slash + 1..]),
-        None => (b".", path),
-    }
 }
 
 const PRIVATE: [&CStr; 3] = [c"workspace", c"tmp", c"dev/shm"];
@@ -214,7 +210,7 @@ pub(super) fn mount_files(inside: &mut Inside<'_>) -> io::Result<()> {
         sys::change_mount(tree, c"", true, MountAttributes { set, ..MountAttributes::default() })?;
         // A mount below another one of the caller must find its place there: nothing
         // is ever made on the host.
-        let target = place(mount.destination.to_bytes(), ResolveFlags::empty())?;
+        let target = place(&mount.destination, ResolveFlags::empty())?;
         let flags =
             MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         move_mount(tree, c"", &target, c"", flags)?;

@@ -106,7 +106,9 @@ fn none(why: &str) -> Layout {
 /// unless it is the root (cgroups(7), "no internal processes").
 fn find_v2(own: &str) -> Layout {
     let own = own.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
-    let own = Path::new(ROOT).join(own.trim_start_matches('/'));
+    // This process may have moved to a leaf for an earlier run.
+    let own = own.strip_suffix(super::LEAF).unwrap_or(own).trim_matches('/');
+    let own = Path::new(ROOT).join(own);
     let mut why = none("no control group may be written by this user");
     for parent in [own.as_path(), Path::new(ROOT)] {
         if !writable(parent) {

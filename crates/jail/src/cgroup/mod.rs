@@ -17,6 +17,8 @@ use capsule_spec::Limits;
 pub(crate) use layout::{Controller, Layout};
 
 const PREFIX: &str = "capsule-";
+/// Where a supervisor moves to when its own group must be free of processes.
+const LEAF: &str = "capsule-supervisor";
 
 /// The group of one run.
 pub(crate) enum Group {
@@ -67,6 +69,15 @@ impl Group {
             Self::V2(_) => Ok(()),
             Self::V1(group) => group.limit_memory(limits.memory.bytes().saturating_sub(used)),
         }
+    }
+
+    /// Processes and threads in the group now; 0 where nothing counts them.
+    pub(crate) fn processes(&self) -> u64 {
+        match self {
+            Self::V2(group) => read_number(&group.path().join("pids.current")),
+            Self::V1(group) => group.processes(),
+        }
+        .unwrap_or(0)
     }
 
     /// What was counted so far.

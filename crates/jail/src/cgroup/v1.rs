@@ -85,6 +85,10 @@ impl Group {
         self.paths.iter().map(|(_, path)| path.as_path())
     }
 
+    pub(super) fn processes(&self) -> Option<u64> {
+        read_number(&self.path(Controller::Pids)?.join("pids.current"))
+    }
+
     pub(super) fn counts(&self) -> Counts {
         let memory = |file| self.path(Controller::Memory).map(|path| path.join(file));
         let pids = |file| self.path(Controller::Pids).map(|path| path.join(file));

@@ -19,7 +19,8 @@ impl Group {
         give_controllers(parent)?;
         let path = name_in(parent)?;
         fs::create_dir(&path)?;
-        let group = Self { directory: File::open(&path)?, path };
+        let directory = File::open(&path).inspect_err(|_| super::remove(&path))?;
+        let group = Self { directory, path };
         match group.limit(limits) {
             Ok(()) => Ok(group),
             Err(error) => {
@@ -91,7 +92,7 @@ fn give_controllers(parent: &Path) -> io::Result<()> {
     let missing = missing.join(" ");
     match fs::write(&file, &missing) {
         Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-            let leaf = parent.join("capsule-supervisor");
+            let leaf = parent.join(super::LEAF);
             match fs::create_dir(&leaf) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                 _ => {}

@@ -51,10 +51,10 @@ pub fn run(arguments: Arguments) -> ExitCode {
         };
     }
     match Jail::forwarding_signals().run(&task, output, &mut report.observer()) {
-        Ok(outcome) => {
-            report.outcome(&task, &outcome);
-            ExitCode::from(exit_code(&outcome))
-        }
+        Ok(outcome) => match report.outcome(&task, &outcome) {
+            Ok(()) => ExitCode::from(exit_code(&outcome)),
+            Err(_) => ExitCode::FAILURE,
+        },
         Err(BackendError { failure, internal }) => {
             report.internal(&internal);
             report.refused(id, failure);

@@ -16,6 +16,22 @@ use capsule_spec::{
 use super::Arguments;
 use crate::plan::Plan;
 
+/// Speaks on stderr, as far as somebody listens: a closed stderr is no reason to
+/// fail, and a full one no reason to stop the clock.
+macro_rules! say {
+    ($($part:tt)*) => { speak(&format!($($part)*)) };
+}
+
+fn speak(line: &str) {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let stderr = rustix::stdio::stderr();
+    let mut ready = [PollFd::from_borrowed_fd(stderr, PollFlags::OUT)];
+    let patience = rustix::time::Timespec { tv_sec: 1, tv_nsec: 0 };
+    if matches!(poll(&mut ready, Some(&patience)), Ok(1..)) {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+}
+
 /// How to speak.
 pub(super) struct Report {
     json: bool,
@@ -30,41 +46,44 @@ impl Report {
 
     pub(super) fn refused(&self, id: ExecutionId, failure: Failure) {
         if self.json {
-            self.print(&CommandResponse::refused(id, failure, SystemTime::now(), timestamp));
+            let _ =
+                self.print(&CommandResponse::refused(id, failure, SystemTime::now(), timestamp));
         } else {
-            eprintln!("{failure}");
+            say!("{failure}");
         }
     }
 
     pub(super) fn internal(&self, story: &str) {
         if self.verbose {
-            eprintln!("capsule: {story}");
+            say!("capsule: {story}");
         }
     }
 
-    pub(super) fn outcome(&self, task: &Task, outcome: &Outcome) {
+    /// Says what came of a run. Fails when the caller cannot be told.
+    pub(super) fn outcome(&self, task: &Task, outcome: &Outcome) -> std::io::Result<()> {
         if self.verbose {
             for status in &outcome.weaker {
                 if let capsule_spec::WallState::Weaker(why) | capsule_spec::WallState::Absent(why) =
                     &status.state
                 {
-                    eprintln!("capsule: wall {}: {why}", status.wall);
+                    say!("capsule: wall {}: {why}", status.wall);
                 }
             }
-            eprintln!("capsule: {} in {:?}", outcome.status.name(), outcome.metrics.wall);
+            say!("capsule: {} in {:?}", outcome.status.name(), outcome.metrics.wall);
         }
         if self.json {
-            self.print(&CommandResponse::of(outcome, timestamp));
-            return;
+            return self.print(&CommandResponse::of(outcome, timestamp));
         }
-        let Some(failure) = &outcome.error else { return };
+        let Some(failure) = &outcome.error else { return Ok(()) };
         match failure.code {
             // The command has spoken for itself; only what it cannot know is added.
             ErrorCode::NonZeroExit => hint_at_hidden_file(task),
             // As any program in a pipeline that ends early.
-            ErrorCode::OutputClosed => {}
-            _ => eprintln!("{failure}"),
+            ErrorCode::OutputClosed
+                if failure.details.get("errno").is_some_and(|errno| errno == BROKEN_PIPE) => {}
+            _ => say!("{failure}"),
         }
+        Ok(())
     }
 
     pub(super) fn plan(&self, plan: &Plan) -> ExitCode {
@@ -86,18 +105,20 @@ impl Report {
         Narrator { verbose: self.verbose }
     }
 
-    fn print(&self, response: &CommandResponse) {
+    fn print(&self, response: &CommandResponse) -> std::io::Result<()> {
         let text = if self.pretty {
             serde_json::to_string_pretty(response)
         } else {
             serde_json::to_string(response)
         };
-        if let Ok(text) = text {
-            // A reader that is gone wants no answer.
-            let _ = writeln!(std::io::stdout(), "{text}");
-        }
+        let mut stdout = std::io::stdout();
+        writeln!(stdout, "{}", text?)?;
+        stdout.flush()
     }
 }
+
+/// EPIPE, as a failure's details have it.
+const BROKEN_PIPE: &str = "32";
 
 fn timestamp(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
@@ -114,11 +135,11 @@ impl Observer for Narrator {
             return;
         }
         match event {
-            Event::Started { id } => eprintln!("capsule: execution {id}"),
-            Event::SignalForwarded { signal } => eprintln!("capsule: passed signal {signal} on"),
-            Event::LimitReached { code } => eprintln!("capsule: {}", code.summary()),
-            Event::Connection { host, allowed: true } => eprintln!("capsule: connected {host}"),
-            Event::Connection { host, allowed: false } => eprintln!("capsule: refused {host}"),
+            Event::Started { id } => say!("capsule: execution {id}"),
+            Event::SignalForwarded { signal } => say!("capsule: passed signal {signal} on"),
+            Event::LimitReached { code } => say!("capsule: {}", code.summary()),
+            Event::Connection { host, allowed: true } => say!("capsule: connected {host}"),
+            Event::Connection { host, allowed: false } => say!("capsule: refused {host}"),
             Event::Ended { .. } => {}
         }
     }
@@ -140,7 +161,7 @@ fn hint_at_hidden_file(task: &Task) {
             && !seen(argument)
     });
     if let Some(name) = hidden {
-        eprintln!(
+        say!(
             "hint: {name} is in the current folder, which the jail does not see; \
              add --bind \"$PWD:/workspace\""
         );

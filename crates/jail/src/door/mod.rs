@@ -48,7 +48,7 @@ use std::time::Duration;
 use capsule_spec::HostRule;
 
 pub(crate) use environment::proxy_environment;
-pub(crate) use visit::{Visit, VisitBook};
+pub(crate) use visit::{Verdict, Visit, VisitBook};
 
 /// musl's resolver is the deepest user, with some 20 KiB; glibc's takes more.
 const STACK_BYTES: usize = 128 * 1024;

@@ -22,7 +22,7 @@ pub(super) enum Afterwards {
 /// for, `host:port`, in canonical form.
 pub(super) fn refusal(verdict: Verdict, asked: &str, afterwards: Afterwards) -> Vec<u8> {
     let (status, text) = match verdict {
-        Verdict::NotListed | Verdict::Allowed => (
+        Verdict::NotListed | Verdict::Allowed | Verdict::Opened => (
             "403 Forbidden",
             format!("host \"{asked}\" is not in the allow-list; hint: --allow-host {asked}"),
         ),

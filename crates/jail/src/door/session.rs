@@ -284,6 +284,7 @@ impl<'d> Session<'d> {
         let addresses = self.door.admit(wanted)?;
         let stream = connect(&addresses, self.door.limits.connect_patience)?;
         let address = stream.peer_addr().map_err(|_| Verdict::Unreachable)?.ip();
+        (self.door.log)(&Visit::new(Verdict::Opened, &wanted.host.to_string(), wanted.port));
         Ok(Origin { authority: wanted.clone(), address, stream })
     }
 

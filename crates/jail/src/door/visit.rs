@@ -11,7 +11,7 @@ const HOST_BYTES: usize = 255;
 /// How a request for a host ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Verdict {
-    /// It was let out. What came of it, only the byte counts tell.
+    /// It was let out and is over. What came of it, only the byte counts tell.
     Allowed,
     /// No rule covers the host and port.
     NotListed,
@@ -29,10 +29,13 @@ pub(crate) enum Verdict {
     /// The origin's answer was not HTTP, or the origin hung up instead of one.
     BadAnswer,
     OverCapacity,
+    /// A connection was made, and is not over: said at once, because a guest that
+    /// ends next would otherwise take it with it.
+    Opened,
 }
 
 /// In the order of the enum; the words are what travels.
-const WORDS: [(Verdict, &str); 12] = [
+const WORDS: [(Verdict, &str); 13] = [
     (Verdict::Allowed, "allowed"),
     (Verdict::NotListed, "not-listed"),
     (Verdict::InsideAddress, "inside-address"),
@@ -45,6 +48,7 @@ const WORDS: [(Verdict, &str); 12] = [
     (Verdict::TimedOut, "timed-out"),
     (Verdict::BadAnswer, "bad-answer"),
     (Verdict::OverCapacity, "over-capacity"),
+    (Verdict::Opened, "opened"),
 ];
 
 impl Verdict {
@@ -194,7 +198,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_come_back_whatever_the_host(host in ".{0,300}", port: u16, word in 0usize..12, up: u64) {
+        fn lines_come_back_whatever_the_host(host in ".{0,300}", port: u16, word in 0usize..13, up: u64) {
             let mut visit = Visit::new(WORDS[word].0, &host, port);
             visit.bytes_up = up;
             visit.address = Some([10, 1, 2, 3].into());

@@ -89,18 +89,21 @@ impl Plan {
             landlock: host.landlock,
             adds_up_memory: !matches!(host.cgroups, Layout::V2 { .. })
                 || !host.cgroups.has(Controller::Memory),
-            limits_before_start: [Wall::Memory, Wall::Pids, Wall::Cpu]
-                .iter()
-                .any(|wall| task.require.contains(wall)),
+            limits_before_start: limits_before_start(task),
             walls,
         })
     }
 }
 
+/// Whoever requires a limit gets it before the first instruction.
+fn limits_before_start(task: &Task) -> bool {
+    [Wall::Memory, Wall::Pids, Wall::Cpu].iter().any(|wall| task.require.contains(wall))
+}
+
 /// `RLIMIT_NPROC`: it holds from the first instruction on, PID 1 included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ProcessRlimit {
-    /// In force from the start.
+    /// In force from the start; as `hard` where the group counts from the start, too.
     pub soft: u64,
     /// In force once a control group counts: a little above the group's limit,
     /// which would otherwise never be reached, and only the group counts refusals.
@@ -111,7 +114,9 @@ fn process_rlimit(task: &Task, host: &Host) -> Option<ProcessRlimit> {
     const ROOM: u64 = 8;
     let soft = u64::from(task.limits.max_pids) + 1;
     if host.cgroups.has(Controller::Pids) {
-        return Some(ProcessRlimit { soft, hard: soft + ROOM });
+        let hard = soft + ROOM;
+        let joins_late = matches!(host.cgroups, Layout::V1 { .. }) && !limits_before_start(task);
+        return Some(ProcessRlimit { soft: if joins_late { soft } else { hard }, hard });
     }
     walls::counts_own_processes(host).then_some(ProcessRlimit { soft, hard: soft })
 }

@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use capsule_backend::BackendError;
 use capsule_spec::{ErrorCode, Failure, HostRule};
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Pid;
 
-use crate::door::{self, DoorLimits, Visit, VisitBook};
+use crate::door::{self, DoorLimits, Verdict, Visit, VisitBook};
 use crate::landlock::Rules;
 use crate::plan::Plan;
 use crate::seccomp;
@@ -48,8 +49,9 @@ impl Door {
         let (log, log_inside) =
             pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(&error.into()))?;
         rustix::io::ioctl_fionbio(&log, true).map_err(|error| failed(&error.into()))?;
+        let supervisor = rustix::process::getpid();
         match sys::fork().map_err(|error| failed(&error))? {
-            Side::Inside => stand(plan, listener, log_inside),
+            Side::Inside => stand(plan, supervisor, listener, log_inside),
             Side::Outside { pid, pidfd } => Ok(Self {
                 pid,
                 pidfd,
@@ -66,11 +68,18 @@ impl Door {
         (!self.silent).then(|| self.log.as_fd())
     }
 
+    /// Whether the door's process ended before anybody asked it to.
+    pub(super) fn has_died(&self) -> bool {
+        self.silent
+    }
+
     /// Reads what the door has said; returns the visits that are new.
     pub(super) fn read(&mut self) -> Vec<Visit> {
         let mut visits = Vec::new();
         let mut chunk = [0u8; 4096];
-        while let Ok(length) = rustix::io::read(&self.log, &mut chunk[..]) {
+        // Not for ever: a guest can knock faster than anybody reads.
+        for _ in 0..64 {
+            let Ok(length) = rustix::io::read(&self.log, &mut chunk[..]) else { break };
             if length == 0 {
                 self.silent = true;
                 break;
@@ -80,7 +89,9 @@ impl Door {
                 let line: Vec<u8> = self.unread.drain(..=end).collect();
                 let line = String::from_utf8_lossy(&line[..end]);
                 if let Some(visit) = Visit::from_line(&line) {
-                    self.book.record(&visit);
+                    if visit.verdict != Verdict::Opened {
+                        self.book.record(&visit);
+                    }
                     visits.push(visit);
                 }
             }
@@ -113,8 +124,8 @@ impl Drop for Door {
 }
 
 /// The life of the door's process.
-fn stand(plan: &Plan, listener: OwnedFd, log: OwnedFd) -> ! {
-    let confined = confine(plan, &listener, &log);
+fn stand(plan: &Plan, supervisor: Pid, listener: OwnedFd, log: OwnedFd) -> ! {
+    let confined = confine(plan, supervisor, &listener, &log);
     if confined.is_ok() {
         serve(listener, plan.door.clone(), log);
     }
@@ -122,13 +133,17 @@ fn stand(plan: &Plan, listener: OwnedFd, log: OwnedFd) -> ! {
 }
 
 /// Takes everything away that a proxy does not need, before a stranger speaks to it.
-fn confine(plan: &Plan, listener: &OwnedFd, log: &OwnedFd) -> io::Result<()> {
+fn confine(plan: &Plan, supervisor: Pid, listener: &OwnedFd, log: &OwnedFd) -> io::Result<()> {
     use rustix::process::{
-        DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal, setsid,
+        DumpableBehavior, Signal, getppid, set_dumpable_behavior, set_parent_process_death_signal,
+        setsid,
     };
+    use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+    const NONE: CapabilitySet = CapabilitySet::empty();
     let mut keep = [listener.as_raw_fd(), log.as_raw_fd()];
     keep.sort_unstable();
     sys::close_all_but(&keep)?;
+    sys::forget_streams()?;
     // A signal from the terminal is the supervisor's to act on.
     setsid()?;
     let resolver = Rules::reading(plan.landlock, &RESOLVER_FILES);
@@ -138,6 +153,11 @@ fn confine(plan: &Plan, listener: &OwnedFd, log: &OwnedFd) -> io::Result<()> {
         sys::become_user(user, user)?;
     }
     set_parent_process_death_signal(Some(Signal::KILL))?;
+    // It may have died before.
+    if getppid() != Some(supervisor) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    set_capabilities(None, CapabilitySets { effective: NONE, permitted: NONE, inheritable: NONE })?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     rustix::thread::set_no_new_privs(true)?;
     resolver.enforce()?;

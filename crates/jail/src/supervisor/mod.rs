@@ -113,7 +113,8 @@ impl<'a> Grouping<'a> {
         if let Some(limit) = plan.process_rlimit {
             members::leave_counting_to_group(&members, limit);
         }
-        if members.len() > plan.limits.max_pids as usize + 1 {
+        // Not the members: some are dead by now, and threads count.
+        if group.processes() > u64::from(plan.limits.max_pids) + 1 {
             return Ok(Some(Reason::Processes));
         }
         let used = members::memory(init, files);

@@ -9,9 +9,10 @@ use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 
 use capsule_backend::BackendError;
-use capsule_spec::{Access, ErrorCode, Failure, Mount};
+use capsule_spec::{ErrorCode, Failure, Mount};
 
 use crate::apply::{PreparedMount, detach};
 use crate::plan::{Identity, Plan};
@@ -25,20 +26,39 @@ pub(super) fn open(plan: &Plan) -> Result<Vec<PreparedMount>, BackendError> {
 
 fn prepare(mount: &Mount, identity: &Identity) -> Result<PreparedMount, BackendError> {
     let source = c_path(mount.source.as_path());
+    let tree =
+        if identity.mapped_by_supervisor { detach_mapped(mount, &source, identity)? } else { None };
     let destination = mount.destination.as_path();
-    let tree = if identity.mapped_by_supervisor {
-        let tree = detach(&source).map_err(|error| refused(mount, &error))?;
-        map_owner(&tree, mount.access, identity)
-            .map_err(|error| super::system_error("map the owner of a mount", &error))?;
-        Some(tree)
-    } else {
-        None
-    };
-    let destination = c_path(destination.strip_prefix("/").unwrap_or(destination));
-    Ok(PreparedMount { source, destination, access: mount.access, tree })
+    let destination = destination.strip_prefix("/").unwrap_or(destination);
+    let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty());
+    Ok(PreparedMount {
+        source,
+        parent: c_path(parent.unwrap_or(Path::new("."))),
+        name: c_path(Path::new(destination.file_name().unwrap_or_default())),
+        destination: c_path(destination),
+        access: mount.access,
+        tree,
+    })
 }
 
-fn c_path(path: &std::path::Path) -> CString {
+/// `None` where this process may not detach mounts, such as root without
+/// CAP_SYS_ADMIN: then the jail does it, and sees what its user may see.
+fn detach_mapped(
+    mount: &Mount,
+    source: &CStr,
+    identity: &Identity,
+) -> Result<Option<OwnedFd>, BackendError> {
+    let tree = match detach(source) {
+        Ok(tree) => tree,
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => return Ok(None),
+        Err(error) => return Err(refused(mount, &error)),
+    };
+    map_owner(&tree, identity)
+        .map_err(|error| super::system_error("map the owner of a mount", &error))?;
+    Ok(Some(tree))
+}
+
+fn c_path(path: &Path) -> CString {
     use std::os::unix::ffi::OsStrExt;
     CString::new(path.as_os_str().as_bytes()).expect("paths of a task hold no NUL bytes")
 }
@@ -75,7 +95,7 @@ pub(super) fn refused(mount: &Mount, error: &io::Error) -> BackendError {
 
 /// File systems that cannot be id-mapped keep their owners: the jail's user is
 /// then a stranger to them, which is safe, only less useful.
-fn map_owner(tree: &OwnedFd, _: Access, identity: &Identity) -> io::Result<()> {
+fn map_owner(tree: &OwnedFd, identity: &Identity) -> io::Result<()> {
     let owner = rustix::fs::fstat(tree)?;
     let namespace = id_map(owner.st_uid, owner.st_gid, identity)?;
     let attributes = MountAttributes {

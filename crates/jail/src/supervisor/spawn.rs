@@ -17,7 +17,7 @@ use super::streams::{Feed, Sink, Stream};
 use super::{sources, system_error};
 use crate::apply::{self, Prepared};
 use crate::jail::Signals;
-use crate::plan::Plan;
+use crate::plan::{Identity, Plan};
 use crate::seccomp;
 use crate::sys::{self, Side};
 
@@ -43,7 +43,7 @@ pub(super) fn start(
 ) -> Result<Jail, BackendError> {
     let mounts = sources::open(plan)?;
     let mut prepared = Prepared::new(plan, mounts);
-    let ends = Ends::open(plan.stdin).map_err(|error| system_error("open pipes", &error))?;
+    let ends = Ends::open(plan).map_err(|error| system_error("open pipes", &error))?;
     let signals = match signals {
         Signals::Forwarded => Some(
             sys::signal_descriptor().map_err(|error| system_error("receive signals", &error))?,
@@ -112,9 +112,6 @@ impl Drop for Jail {
             sys::kill(self.pidfd.as_fd(), libc::SIGKILL);
             let _ = sys::reap(self.pid);
         }
-        if self.signals.is_some() {
-            sys::unblock_signals();
-        }
     }
 }
 
@@ -140,11 +137,12 @@ struct Ends {
 }
 
 impl Ends {
-    /// All above 2, so that none is overwritten when the command gets its streams.
-    fn open(stdin: Stdin) -> io::Result<Self> {
+    /// All above 2, as the Rust runtime fills 0 to 2 before `main`: none is overwritten
+    /// when the command gets its streams.
+    fn open(plan: &Plan) -> io::Result<Self> {
         let control =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
-        let (stdin_inside, stdin_outside) = match stdin {
+        let (stdin_inside, stdin_outside) = match plan.stdin {
             Stdin::Empty => {
                 let flags = OFlags::RDONLY | OFlags::CLOEXEC;
                 (rustix::fs::open(sources::NULL, flags, Mode::empty())?, None)
@@ -155,13 +153,29 @@ impl Ends {
                 (read, Some(write))
             }
         };
-        Ok(Self {
+        let ends = Self {
             control,
             stdout: output_pipe()?,
             stderr: output_pipe()?,
             stdin_inside,
             stdin_outside,
-        })
+        };
+        ends.give_to_jail(&plan.identity)?;
+        Ok(ends)
+    }
+
+    /// Makes the pipes the jail's, so that it may open them by name: /dev/stderr.
+    fn give_to_jail(&self, identity: &Identity) -> io::Result<()> {
+        if !identity.mapped_by_supervisor {
+            return Ok(());
+        }
+        let user = Some(rustix::fs::Uid::from_raw(identity.outside_user));
+        let group = Some(rustix::fs::Gid::from_raw(identity.outside_group));
+        let stdin = self.stdin_outside.as_ref().map(|_| &self.stdin_inside);
+        for pipe in [&self.stdout.1, &self.stderr.1].into_iter().chain(stdin) {
+            rustix::fs::fchown(pipe, user, group)?;
+        }
+        Ok(())
     }
 
     fn inside(&self) -> Vec<RawFd> {

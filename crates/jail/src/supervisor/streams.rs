@@ -2,7 +2,7 @@
 //!
 //! Nothing here blocks: a reader that stops reading must not stop the clock.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use capsule_spec::Captured;
 use rustix::fs::{FileType, fstat};
@@ -16,6 +16,8 @@ pub(super) struct Stream {
     /// `None` once it has ended.
     source: Option<OwnedFd>,
     sink: Sink,
+    /// Why output of the command did not reach the caller, if some did not.
+    lost: Option<Errno>,
 }
 
 /// What became of a stream after some bytes moved.
@@ -27,37 +29,46 @@ pub(super) enum Progress {
     Waiting,
     /// Every writer is gone.
     Ended,
-    /// The reader of the sink is gone.
+    /// The sink takes nothing more: its reader is gone, or its disk is full.
     Lost,
 }
 
 pub(super) enum Sink {
-    Captured {
-        bytes: Vec<u8>,
-        cap: u64,
-        truncated: bool,
-    },
-    Inherited {
-        target: BorrowedFd<'static>,
-        left: u64,
-        truncated: bool,
-        kind: Target,
-        pending: Vec<u8>,
-    },
+    Captured { bytes: Vec<u8>, cap: u64, truncated: bool },
+    Inherited { target: Outlet, left: u64, truncated: bool, kind: Target, pending: Vec<u8> },
+}
+
+/// The caller's own descriptor, or one of our own for the same thing.
+pub(super) enum Outlet {
+    Borrowed(BorrowedFd<'static>),
+    Owned(OwnedFd),
+}
+
+impl AsFd for Outlet {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Borrowed(fd) => *fd,
+            Self::Owned(fd) => fd.as_fd(),
+        }
+    }
 }
 
 /// How bytes can be written without blocking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
-    /// splice(2) with SPLICE_F_NONBLOCK, whatever the flags of the pipe.
+    /// splice(2) with SPLICE_F_NONBLOCK, whatever the flags of the pipe. A write of a
+    /// page fits when it polls writable (pipe(7), PIPE_BUF).
     Pipe,
+    /// send(2) with MSG_DONTWAIT.
+    Socket,
     /// A file on disk never blocks for long.
     File,
-    /// When it polls writable, this much fits.
+    /// A terminal, opened anew without blocking: a stopped one may poll writable and
+    /// still not take a page. The flag on the caller's own descriptor is not ours to set.
     Other,
 }
 
-const OTHER_CHUNK: usize = 4096;
+const PAGE: usize = 4096;
 
 impl Sink {
     pub(super) fn captured(cap: u64) -> Self {
@@ -67,16 +78,28 @@ impl Sink {
     pub(super) fn inherited(target: BorrowedFd<'static>, cap: u64) -> Self {
         let kind = match fstat(target).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
             Ok(FileType::Fifo) => Target::Pipe,
+            Ok(FileType::Socket) => Target::Socket,
             Ok(FileType::RegularFile) => Target::File,
             _ => Target::Other,
+        };
+        let target = match kind {
+            Target::Other => reopened(target).map_or(Outlet::Borrowed(target), Outlet::Owned),
+            _ => Outlet::Borrowed(target),
         };
         Self::Inherited { target, left: cap, truncated: false, kind, pending: Vec::new() }
     }
 }
 
+fn reopened(target: BorrowedFd<'_>) -> Option<OwnedFd> {
+    use rustix::fs::{Mode, OFlags, open};
+    let path = format!("/proc/self/fd/{}", target.as_raw_fd());
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    open(path.as_str(), flags, Mode::empty()).ok()
+}
+
 impl Stream {
     pub(super) fn new(source: OwnedFd, sink: Sink) -> Self {
-        Self { source: Some(source), sink }
+        Self { source: Some(source), sink, lost: None }
     }
 
     /// What to wait for: the source, or the sink while it is full.
@@ -111,12 +134,30 @@ impl Stream {
         self.source = None;
     }
 
+    /// Stops although the caller has not taken everything.
+    pub(super) fn give_up(&mut self) {
+        if self.source.take().is_some() {
+            self.lost = Some(Errno::TIMEDOUT);
+        }
+    }
+
+    /// Why output of the command did not reach the caller, if some did not.
+    pub(super) fn lost(&self) -> Option<Errno> {
+        self.lost
+    }
+
     fn step(&mut self) -> Progress {
         let Some(source) = &self.source else { return Progress::Ended };
         let progress = match &mut self.sink {
             Sink::Captured { bytes, cap, truncated } => capture(source, bytes, *cap, truncated),
             Sink::Inherited { target, left, truncated, kind, pending } => {
-                pass(source, *target, left, truncated, *kind, pending)
+                match pass(source, target.as_fd(), left, truncated, *kind, pending) {
+                    Ok(progress) => progress,
+                    Err(errno) => {
+                        self.lost = Some(errno);
+                        Progress::Lost
+                    }
+                }
             }
         };
         if matches!(progress, Progress::Ended | Progress::Lost) {
@@ -160,6 +201,7 @@ fn capture(source: &OwnedFd, bytes: &mut Vec<u8>, cap: u64, truncated: &mut bool
     }
 }
 
+/// Moves one chunk to the caller; an error means that it takes nothing more.
 fn pass(
     source: &OwnedFd,
     target: BorrowedFd<'_>,
@@ -167,7 +209,7 @@ fn pass(
     truncated: &mut bool,
     kind: Target,
     pending: &mut Vec<u8>,
-) -> Progress {
+) -> Result<Progress, Errno> {
     if !pending.is_empty() {
         return flush(target, kind, pending);
     }
@@ -176,60 +218,62 @@ fn pass(
         let length = CHUNK.min(usize::try_from(*left).unwrap_or(CHUNK));
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
         match splice(source, None, target, None, length, flags) {
-            Ok(0) => return Progress::Ended,
+            Ok(0) => return Ok(Progress::Ended),
             Ok(moved) => {
                 *left -= moved as u64;
-                return Progress::Open;
+                return Ok(Progress::Open);
             }
-            Err(Errno::PIPE) => return Progress::Lost,
+            Err(Errno::PIPE) => return Err(Errno::PIPE),
             // Either the source is empty or the target is full: reading tells which.
-            Err(Errno::AGAIN | Errno::INTR) => {}
             Err(_) => {}
         }
     }
     let mut chunk = [0u8; CHUNK];
     match rustix::io::read(source, &mut chunk[..]) {
-        Ok(0) => Progress::Ended,
+        Ok(0) => Ok(Progress::Ended),
         Ok(length) => {
             let kept = length.min(usize::try_from(*left).unwrap_or(usize::MAX));
             *truncated |= kept < length;
             *left -= kept as u64;
             if kept == 0 {
-                return Progress::Open;
+                return Ok(Progress::Open);
             }
             pending.extend_from_slice(&chunk[..kept]);
             flush(target, kind, pending)
         }
-        Err(Errno::INTR) => Progress::Open,
-        Err(Errno::AGAIN) => Progress::Waiting,
-        Err(_) => Progress::Ended,
+        Err(Errno::INTR) => Ok(Progress::Open),
+        Err(Errno::AGAIN) => Ok(Progress::Waiting),
+        Err(_) => Ok(Progress::Ended),
     }
 }
 
 /// Writes what the target takes now.
-fn flush(target: BorrowedFd<'_>, kind: Target, pending: &mut Vec<u8>) -> Progress {
+fn flush(target: BorrowedFd<'_>, kind: Target, pending: &mut Vec<u8>) -> Result<Progress, Errno> {
     use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::net::{SendFlags, send};
     while !pending.is_empty() {
-        let length = if kind == Target::File {
-            pending.len()
-        } else {
-            // A writable pipe has room for one page at least (pipe(7), PIPE_BUF).
+        let length = if kind == Target::File { pending.len() } else { pending.len().min(PAGE) };
+        if matches!(kind, Target::Pipe | Target::Other) {
             let mut ready = [PollFd::from_borrowed_fd(target, PollFlags::OUT)];
             let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
-            match poll(&mut ready, Some(&now)) {
-                Ok(1..) => {}
-                _ => return Progress::Waiting,
+            if !matches!(poll(&mut ready, Some(&now)), Ok(1..)) {
+                return Ok(Progress::Waiting);
             }
-            pending.len().min(OTHER_CHUNK)
+        }
+        let written = match kind {
+            Target::Socket => {
+                send(target, &pending[..length], SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+            }
+            _ => rustix::io::write(target, &pending[..length]),
         };
-        match rustix::io::write(target, &pending[..length]) {
+        match written {
             Ok(written) => drop(pending.drain(..written)),
-            Err(Errno::AGAIN) => return Progress::Waiting,
+            Err(Errno::AGAIN) => return Ok(Progress::Waiting),
             Err(Errno::INTR) => {}
-            Err(_) => return Progress::Lost,
+            Err(errno) => return Err(errno),
         }
     }
-    Progress::Open
+    Ok(Progress::Open)
 }
 
 /// The caller's standard input on its way to the command.

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use capsule_backend::{BackendError, Observer};
 use capsule_spec::{ErrorCode, Event, Failure, Metrics, Mount, Outcome, Status, WallState};
+use rustix::io::Errno;
 
 use super::ending::Reason;
 use super::sources;
@@ -104,12 +105,10 @@ fn judge(plan: &Plan, end: &End, counts: Counts) -> (Status, Option<Failure>) {
         Some(Reason::Processes) => {
             return (Status::Killed, Some(process_limit(plan)));
         }
-        Some(Reason::OutputLost) => {
-            let failure =
-                Failure::new(ErrorCode::OutputClosed, "the reader of the output went away");
-            return (Status::Error, Some(failure));
-        }
         _ => {}
+    }
+    if let Some(errno) = end.lost {
+        return (Status::Error, Some(output_lost(errno)));
     }
     if end.ended.is_none() {
         let failure = Failure::new(ErrorCode::SystemFailure, "the jail ended without a report");
@@ -119,6 +118,12 @@ fn judge(plan: &Plan, end: &End, counts: Counts) -> (Status, Option<Failure>) {
         return (Status::Killed, Some(killed(plan, number)));
     }
     let code = exit_code.unwrap_or_default();
+    if end.door_died {
+        let failure =
+            Failure::new(ErrorCode::DoorFailed, "the network door ended before the command")
+                .detail("exit_code", code);
+        return (Status::Error, Some(failure));
+    }
     if counts.refused_forks > 0 {
         let failure = process_limit(plan).detail("exit_code", code);
         return (Status::Error, Some(failure.detail("refused_forks", counts.refused_forks)));
@@ -130,6 +135,17 @@ fn judge(plan: &Plan, end: &End, counts: Counts) -> (Status, Option<Failure>) {
         return (Status::Success, None);
     }
     (Status::Error, Some(denied_host(end, code).unwrap_or_else(|| non_zero(code))))
+}
+
+/// Output that the command made and the caller did not get.
+fn output_lost(errno: Errno) -> Failure {
+    let message = match errno {
+        Errno::PIPE => "the reader of the output went away",
+        Errno::TIMEDOUT => "the reader of the output did not take all of it in time",
+        Errno::NOSPC | Errno::DQUOT => "there is no space left for the output",
+        _ => "the output could not be written",
+    };
+    Failure::new(ErrorCode::OutputClosed, message).detail("errno", errno.raw_os_error())
 }
 
 fn timed_out(plan: &Plan) -> Failure {

@@ -9,6 +9,7 @@ use capsule_backend::{BackendError, Observer};
 use capsule_init::{Ended, REPORT_BYTES, Report};
 use capsule_spec::{Captured, ErrorCode, Event, Wall, WallState};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::time::Timespec;
 
@@ -17,7 +18,7 @@ use super::ending::{Ending, Reason};
 use super::spawn::Jail;
 use super::streams::{Progress, Waiting};
 use super::{Grouping, Joining, members, system_error};
-use crate::door::VisitBook;
+use crate::door::{Verdict, VisitBook};
 use crate::plan::Plan;
 use crate::sys::{self, Usage};
 
@@ -45,6 +46,10 @@ pub(super) struct End {
     pub(super) stderr: Captured,
     pub(super) peak_seen: u64,
     pub(super) visits: VisitBook,
+    /// Why output did not reach the caller, if some did not.
+    pub(super) lost: Option<Errno>,
+    /// The door ended before the command did.
+    pub(super) door_died: bool,
 }
 
 struct Watch<'a> {
@@ -171,7 +176,7 @@ impl Watch<'_> {
                 Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() }
             });
             match poll(&mut fds, timeout.as_ref()) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(system_error("wait for the jail", &error.into())),
             }
             for (ready, fd) in ready.iter_mut().zip(&fds) {
@@ -262,6 +267,13 @@ impl Watch<'_> {
         while let Some(signal) = sys::next_signal(signals.as_fd()) {
             let ends = matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP);
             let now = Instant::now();
+            if ends && self.gone {
+                // All that is left to do is to wait for a slow reader.
+                self.interrupted = Some((signal, None));
+                self.jail.stdout.give_up();
+                self.jail.stderr.give_up();
+                return;
+            }
             if let (true, Some((_, Some(ends_at)))) = (ends, self.interrupted) {
                 if ends_at > now + (SIGNAL_GRACE - SAME_SIGNAL) {
                     continue;
@@ -291,8 +303,10 @@ impl Watch<'_> {
         let Some(door) = &mut self.door else { return };
         for visit in door.read() {
             let host = format!("{}:{}", visit.host, visit.port);
-            let allowed = !visit.verdict.is_denial();
-            self.observer.observe(Event::Connection { host, allowed });
+            let allowed = visit.verdict == Verdict::Opened;
+            if allowed || visit.verdict.is_denial() {
+                self.observer.observe(Event::Connection { host, allowed });
+            }
         }
     }
 
@@ -301,8 +315,8 @@ impl Watch<'_> {
         let now = Instant::now();
         if self.gone {
             if self.deadline.is_some_and(|at| now >= at + LAST_WORDS) {
-                self.jail.stdout.close();
-                self.jail.stderr.close();
+                self.jail.stdout.give_up();
+                self.jail.stderr.give_up();
             }
             return;
         }
@@ -338,10 +352,11 @@ impl Watch<'_> {
             Reason::Processes => Some(ErrorCode::ProcessLimit),
             Reason::Interrupted(_) | Reason::OutputLost => None,
         };
+        // First the deed: an observer may take its time.
+        self.ending = Some(Ending::begin(reason, self.jail.pidfd.as_fd()));
         if let Some(code) = code {
             self.observer.observe(Event::LimitReached { code });
         }
-        self.ending = Some(Ending::begin(reason, self.jail.pidfd.as_fd()));
         self.interrupted = self.interrupted.map(|(signal, _)| (signal, None));
     }
 
@@ -349,7 +364,8 @@ impl Watch<'_> {
     /// somebody outside still holds their other ends.
     fn drain(&mut self) {
         for stream in [&mut self.jail.stdout, &mut self.jail.stderr] {
-            loop {
+            // Not for ever: somebody outside may fill the pipe as fast as we read.
+            for _ in 0..64 {
                 match stream.advance() {
                     Progress::Open => {}
                     Progress::Waiting => {
@@ -366,6 +382,7 @@ impl Watch<'_> {
 
     fn finish(mut self) -> Result<End, BackendError> {
         self.hear_door();
+        let door_died = self.door.as_ref().is_some_and(Door::has_died);
         let io = self.ended.and_then(|ended| ended.io).or_else(|| io_counters(self.jail.pid));
         let (_, usage) =
             sys::reap(self.jail.pid).map_err(|error| system_error("reap the jail", &error))?;
@@ -388,6 +405,8 @@ impl Watch<'_> {
                 .or_else(|| self.interrupted.map(|(signal, _)| Reason::Interrupted(signal))),
             peak_seen: self.peak_seen,
             visits,
+            door_died,
+            lost: self.jail.stdout.lost().or(self.jail.stderr.lost()),
             stdout: self.jail.take_stdout(),
             stderr: self.jail.take_stderr(),
         })

@@ -92,8 +92,8 @@ pub(super) const GROUP: Group = Group {
             ]
         ),
         rule!(
-            ALLOW,
-            "the old asynchronous io of databases; it opens nothing, unlike io_uring"
+            ABSENT,
+            "the old asynchronous io: its requests count against one limit of the whole host"
             => [
                 SYS_io_setup, SYS_io_destroy, SYS_io_submit, SYS_io_cancel, SYS_io_getevents,
                 SYS_io_pgetevents,
