@@ -88,6 +88,7 @@ pub(crate) const STEPS: &[Step] = &[
     step("open the door's listener", ErrorCode::DoorFailed, network::open_listener),
     // While /proc/self still belongs to this user.
     step("open the I/O counters", ErrorCode::SetupFailed, view::open_counters),
+    step("leave the out-of-memory shelter", ErrorCode::SetupFailed, view::leave_shelter),
     step("set resource limits", ErrorCode::SetupFailed, privileges::set_limits),
     // After the last privileged call. The bounding set goes first: dropping it needs a capability.
     step("drop capabilities", ErrorCode::SetupFailed, privileges::drop_capabilities),

@@ -61,3 +61,15 @@ pub(super) fn open_counters(inside: &mut Inside<'_>) -> io::Result<()> {
     inside.io_counters = open(c"/proc/self/io", flags, Mode::empty()).ok();
     Ok(())
 }
+
+/// A service that the kernel must not kill passes that on to its children: with it
+/// a guest could not be killed for its own memory limit (proc_pid_oom_score_adj(5)).
+pub(super) fn leave_shelter(_: &mut Inside<'_>) -> io::Result<()> {
+    let file = open(c"/proc/self/oom_score_adj", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    let mut sign = [0u8; 1];
+    rustix::io::read(&file, &mut sign[..])?;
+    if sign == *b"-" {
+        rustix::io::write(&file, b"0")?;
+    }
+    Ok(())
+}
