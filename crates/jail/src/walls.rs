@@ -5,6 +5,9 @@ use capsule_spec::{Network, Task, Wall, WallState, WallStatus};
 use crate::cgroup::{Controller, Layout};
 use crate::host::Host;
 
+const DELEGATE: &str =
+    "run as root, or with a delegated group: systemd-run --user --scope -p Delegate=yes …";
+
 /// Landlock ABI from which on scopes exist (Linux 6.12, landlock(7)).
 pub(crate) const LANDLOCK_SCOPES: u32 = 6;
 
@@ -82,8 +85,19 @@ pub(crate) fn counts_own_processes(host: &Host) -> bool {
 }
 
 fn pids(host: &Host) -> WallStatus {
-    if host.cgroups.has(Controller::Pids) || counts_own_processes(host) {
+    if host.cgroups.has(Controller::Pids) {
         return full(Wall::Pids);
+    }
+    if counts_own_processes(host) {
+        return WallStatus {
+            wall: Wall::Pids,
+            state: WallState::Weaker(
+                "the limit holds, but nothing counts refused forks: a command that goes on after \
+                 one may end as a success"
+                    .to_owned(),
+            ),
+            remedy: Some(DELEGATE.to_owned()),
+        };
     }
     absent(
         Wall::Pids,
@@ -102,9 +116,7 @@ fn controlled(
         return full(wall);
     }
     let remedy = match &host.cgroups {
-        Layout::None { .. } if host.uid != 0 => {
-            "run as root, or with a delegated group: systemd-run --user --scope -p Delegate=yes …"
-        }
+        Layout::None { .. } if host.uid != 0 => DELEGATE,
         _ => "give this process a cgroup in which it may create groups",
     };
     WallStatus {

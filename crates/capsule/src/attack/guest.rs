@@ -70,7 +70,8 @@ impl Guest {
     }
 
     fn say(&self, fields: &[&str]) {
-        let clean: Vec<String> = fields.iter().map(|field| field.replace(['\t', '\n'], " ")).collect();
+        let clean: Vec<String> =
+            fields.iter().map(|field| field.replace(['\t', '\n'], " ")).collect();
         let mut out = io::stdout().lock();
         // A closed output is seen outside as a missing last line.
         let _ = writeln!(out, "{}", clean.join("\t"));

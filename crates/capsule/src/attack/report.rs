@@ -9,7 +9,11 @@ use super::{Attempt, Family};
 
 /// The table: a family under its title, an attempt a line, its sentence and what
 /// was seen under it.
-pub(crate) fn write_table(findings: &Findings, backend: &str, out: &mut impl Write) -> io::Result<()> {
+pub(crate) fn write_table(
+    findings: &Findings,
+    backend: &str,
+    out: &mut impl Write,
+) -> io::Result<()> {
     for family in Family::ALL {
         let of_family: Vec<_> =
             findings.attempts.iter().filter(|finding| finding.family == family).collect();

@@ -256,7 +256,9 @@ pub(super) fn admitted(outcome: &Outcome, wall: Wall) -> Option<String> {
     let status = outcome.weaker.iter().find(|status| status.wall == wall)?;
     match &status.state {
         Full => None,
-        Weaker(why) | Absent(why) => Some(format!("the {} wall is weaker here: {why}", wall.name())),
+        Weaker(why) | Absent(why) => {
+            Some(format!("the {} wall is weaker here: {why}", wall.name()))
+        }
     }
 }
 
@@ -266,9 +268,10 @@ pub(super) fn timed_out(result: &Result<Outcome, BackendError>, took: Duration) 
     const SOON: Duration = Duration::from_secs(8);
     match result {
         Err(error) => Verdict::Inconclusive(no_run(error)),
-        Ok(outcome) if outcome.status == Status::Timeout => {
-            Verdict::held_if(took < SOON, format!("{} after {} ms", ErrorCode::TimedOut, took.as_millis()))
-        }
+        Ok(outcome) if outcome.status == Status::Timeout => Verdict::held_if(
+            took < SOON,
+            format!("{} after {} ms", ErrorCode::TimedOut, took.as_millis()),
+        ),
         Ok(outcome) => Verdict::Inconclusive(format!("no timeout: {}", describe(outcome))),
     }
 }

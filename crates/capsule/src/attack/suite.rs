@@ -97,9 +97,9 @@ fn leftover(stage: &Stage<'_>) -> Verdict {
         return Verdict::Held(String::new());
     }
     let left = stage.processes();
-    let names = left.iter().map(|pid| {
-        host::status_field(*pid, "Name").unwrap_or_default() + " " + &pid.to_string()
-    });
+    let names = left
+        .iter()
+        .map(|pid| host::status_field(*pid, "Name").unwrap_or_default() + " " + &pid.to_string());
     let names = names.collect::<Vec<_>>().join(", ");
     for pid in &left {
         // They carry this attempt's marker: nobody else's.

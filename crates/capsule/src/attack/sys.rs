@@ -186,7 +186,10 @@ pub(super) fn call_32_bit() -> i64 {
 }
 
 /// Sends one descriptor over a unix socket.
-pub(super) fn send_descriptor(socket: BorrowedFd<'_>, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+pub(super) fn send_descriptor(
+    socket: BorrowedFd<'_>,
+    descriptor: BorrowedFd<'_>,
+) -> io::Result<()> {
     let mut byte = [1u8];
     let mut vector = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
     let mut control = [0u64; 4];

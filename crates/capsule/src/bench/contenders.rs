@@ -95,17 +95,23 @@ pub(super) fn find(scratch: &Scratch) -> anyhow::Result<(Vec<Contender>, Vec<Mis
             1,
             &["unshare", "-UrmpiunC", "--fork", "--mount-proc", "/bin/true"],
         ),
-        Contender::new(
-            "bwrap",
-            1,
-            &["bwrap", "--unshare-all", "--ro-bind", "/", "/", "/bin/true"],
-        ),
+        Contender::new("bwrap", 1, &["bwrap", "--unshare-all", "--ro-bind", "/", "/", "/bin/true"]),
         Contender::new("runc", 3, &["runc", "--root", state, "run", "-b", bundle, &unique]),
         Contender::new("crun", 3, &["crun", "--root", state, "run", "-b", bundle, &unique]),
         Contender::new(
             "runsc",
             6,
-            &["runsc", "--root", state, "--network=none", "--ignore-cgroups", "run", "-bundle", bundle, &unique],
+            &[
+                "runsc",
+                "--root",
+                state,
+                "--network=none",
+                "--ignore-cgroups",
+                "run",
+                "-bundle",
+                bundle,
+                &unique,
+            ],
         ),
     ];
     let mut missing = Vec::new();

@@ -11,7 +11,6 @@ mod samples;
 
 use std::io::{IsTerminal, Write};
 
-use contenders::Contender;
 pub(crate) use report::Report;
 use report::Row;
 use samples::Samples;
@@ -35,7 +34,8 @@ pub(crate) fn jail(rounds: u32) -> anyhow::Result<Report> {
         }
     }
     show_progress(rounds, rounds);
-    let rows = contenders.iter().zip(samples).map(|(contender, samples)| Row::new(contender, samples));
+    let rows =
+        contenders.iter().zip(samples).map(|(contender, samples)| Row::new(contender, samples));
     Ok(Report::new(rows.collect(), missing, overhead::measure(&contenders::capsule_run()?)?))
 }
 

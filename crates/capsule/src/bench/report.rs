@@ -66,7 +66,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let milliseconds = |us: u128| us as f64 / 1000.0;
         writeln!(f, "start of /bin/true, milliseconds, interleaved\n")?;
-        writeln!(f, "  {:<24}{:>9}{:>9}{:>9}{:>7}   capsule-run is", "", "min", "p50", "p99", "runs")?;
+        writeln!(
+            f,
+            "  {:<24}{:>9}{:>9}{:>9}{:>7}   capsule-run is",
+            "", "min", "p50", "p99", "runs"
+        )?;
         for row in &self.rows {
             let ratio = self.capsule_run_over.iter().find(|(name, _)| *name == row.name);
             let ratio = ratio.map_or(String::new(), |(_, ratio)| format!("{ratio:.2}x of its p50"));

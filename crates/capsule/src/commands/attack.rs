@@ -47,8 +47,7 @@ impl Attack {
             attack::report::write_list(attempts.into_iter(), &mut io::stdout().lock())?;
             return Ok(ExitCode::SUCCESS);
         }
-        let known: Vec<_> =
-            wire::backends().iter().map(|backend| backend.capabilities()).collect();
+        let known: Vec<_> = wire::backends().iter().map(|backend| backend.capabilities()).collect();
         let Some(at) = known.iter().position(|known| known.name == self.backend) else {
             bail!("there is no backend {:?}; \"capsule doctor\" lists them", self.backend);
         };
@@ -84,8 +83,7 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Attempt>> {
             }
         }
     }
-    let wanted = |attempt: &&Attempt| {
-        names.is_empty() || names.iter().any(|name| name == attempt.name)
-    };
+    let wanted =
+        |attempt: &&Attempt| names.is_empty() || names.iter().any(|name| name == attempt.name);
     Ok(attack::all().filter(wanted).collect())
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use capsule_backend::{Backend, Capabilities};
+use capsule_backend::Capabilities;
 use capsule_spec::WallState;
 
 use crate::wire;
@@ -21,8 +21,7 @@ pub(crate) struct Doctor {
 
 impl Doctor {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let found: Vec<_> =
-            wire::backends().iter().map(|backend| backend.capabilities()).collect();
+        let found: Vec<_> = wire::backends().iter().map(|backend| backend.capabilities()).collect();
         if self.json {
             let backends: Vec<_> = found.iter().map(to_json).collect();
             println!("{}", serde_json::to_string_pretty(&json!({ "backends": backends }))?);
@@ -46,7 +45,9 @@ fn to_json(capabilities: &Capabilities) -> serde_json::Value {
 
 fn print(capabilities: &Capabilities) {
     match &capabilities.usable {
-        Ok(()) => println!("{}: usable; a trial run behind all walls ended well", capabilities.name),
+        Ok(()) => {
+            println!("{}: usable; a trial run behind all walls ended well", capabilities.name)
+        }
         Err(failure) => println!("{}: not usable\n{failure}", capabilities.name),
     }
     for (name, value) in &capabilities.facts {

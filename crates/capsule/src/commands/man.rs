@@ -33,8 +33,8 @@ impl Man {
         let run = capsule_jail::cli::Arguments::command().name("capsule-run");
         for command in verbs.chain([run, capsule.clone()]) {
             let path = directory.join(format!("{}.1", command.get_name()));
-            let mut file = File::create(&path)
-                .with_context(|| format!("cannot write {}", path.display()))?;
+            let mut file =
+                File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
             write_page(command, &mut file)?;
         }
         Ok(ExitCode::SUCCESS)

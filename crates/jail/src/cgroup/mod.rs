@@ -1,18 +1,18 @@
 //! Limits by control groups, version 2 or 1, where the caller may make groups.
 //!
-//! A group is named after the supervisor (`capsule-PID-STARTTIME`), so that the
-//! next run can remove what a supervisor that was killed left behind.
+//! A supervisor holds a lock on its group, so that the next run can tell, and
+//! remove, what a supervisor that was killed left behind.
 
 mod layout;
 mod v1;
 mod v2;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
-use capsule_spec::Limits;
+use capsule_spec::{ExecutionId, Limits};
 
 pub(crate) use layout::{Controller, Layout};
 
@@ -91,58 +91,65 @@ impl Group {
     /// Removes the group. Its processes must be gone.
     pub(crate) fn remove(self) {
         match self {
-            Self::V2(group) => remove(group.path()),
-            Self::V1(group) => group.paths().for_each(remove),
+            Self::V2(group) => group.remove(),
+            Self::V1(group) => group.remove(),
         }
     }
 }
 
-/// The name of this process's group, and the directory it goes to swept of dead ones.
-fn name_in(parent: &Path) -> io::Result<PathBuf> {
-    let pid = std::process::id();
-    let start = start_time(pid)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no start time in /proc"))?;
-    sweep(parent);
-    Ok(parent.join(format!("{PREFIX}{pid}-{start}-{}", next_serial())))
+/// A directory of the group tree that is this process's as long as it lives: it
+/// holds a lock on it. The name says nothing, because the guest can read it.
+pub(crate) struct Claim {
+    path: PathBuf,
+    directory: File,
 }
 
-/// One process may run several jails at a time.
-fn next_serial() -> u32 {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static SERIAL: AtomicU32 = AtomicU32::new(0);
-    SERIAL.fetch_add(1, Ordering::Relaxed)
+impl Claim {
+    /// Makes a directory in `parent`, which is swept of dead ones first.
+    fn make(parent: &Path) -> io::Result<Self> {
+        sweep(parent);
+        // Somebody else's sweep may come between the steps; it cannot for ever.
+        for _ in 0..100 {
+            let path = parent.join(format!("{PREFIX}{}", ExecutionId::random()));
+            fs::create_dir(&path)?;
+            if let Some(directory) = File::open(&path).ok().filter(lock)
+                && path.exists()
+            {
+                return Ok(Self { path, directory });
+            }
+        }
+        Err(io::ErrorKind::ResourceBusy.into())
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes the directory. It stays busy for a moment after its last process was reaped.
+    fn remove(&self) {
+        for _ in 0..100 {
+            match fs::remove_dir(&self.path) {
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+                _ => return,
+            }
+        }
+    }
 }
 
-/// Removes the groups of supervisors that no longer live.
+fn lock(directory: &File) -> bool {
+    rustix::fs::flock(directory, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok()
+}
+
+/// Removes the directories that nobody holds a lock on: their supervisors were killed.
 pub(crate) fn sweep(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let Some(owner) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else {
-            continue;
-        };
-        let mut parts = owner.split('-').map(str::parse::<u64>);
-        let (Some(Ok(pid)), Some(Ok(start))) = (parts.next(), parts.next()) else { continue };
-        if u32::try_from(pid).ok().and_then(start_time) != Some(start) {
+        let is_ours = name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name != LEAF);
+        if is_ours && File::open(entry.path()).is_ok_and(|directory| lock(&directory)) {
             // Fails while processes are in it: then it is the next run's turn.
             let _ = fs::remove_dir(entry.path());
-        }
-    }
-}
-
-/// Field 22 of proc_pid_stat(5). The name in field 2 may hold anything, `)` included.
-fn start_time(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
-}
-
-/// A group stays busy for a moment after its last process was reaped.
-fn remove(path: &Path) {
-    for _ in 0..100 {
-        match fs::remove_dir(path) {
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-                std::thread::sleep(std::time::Duration::from_millis(1));
-            }
-            _ => return,
         }
     }
 }

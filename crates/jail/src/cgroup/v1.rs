@@ -10,27 +10,27 @@ use std::path::{Path, PathBuf};
 
 use capsule_spec::Limits;
 
-use super::{Controller, Counts, name_in, read_keyed, read_number};
+use super::{Claim, Controller, Counts, read_keyed, read_number};
 
 pub(crate) struct Group {
-    paths: Vec<(Controller, PathBuf)>,
+    claims: Vec<(Controller, Claim)>,
 }
 
 impl Group {
     pub(super) fn create(parents: &[(Controller, PathBuf)], limits: &Limits) -> io::Result<Self> {
-        let mut group = Self { paths: Vec::new() };
+        let mut group = Self { claims: Vec::new() };
         for (controller, parent) in parents {
-            let made = name_in(parent).and_then(|path| fs::create_dir(&path).map(|()| path));
-            let limited = made.and_then(|path| {
-                group.paths.push((*controller, path));
+            let limited = Claim::make(parent).and_then(|claim| {
+                group.claims.push((*controller, claim));
                 group.limit(*controller, limits)
             });
-            if let Err(error) = limited {
-                group.paths().for_each(super::remove);
-                return Err(error);
-            }
+            limited.inspect_err(|_| group.remove())?;
         }
         Ok(group)
+    }
+
+    pub(super) fn remove(&self) {
+        self.claims.iter().for_each(|(_, claim)| claim.remove());
     }
 
     fn limit(&self, controller: Controller, limits: &Limits) -> io::Result<()> {
@@ -71,18 +71,14 @@ impl Group {
     }
 
     fn path(&self, controller: Controller) -> Option<&Path> {
-        self.paths.iter().find(|(found, _)| *found == controller).map(|(_, path)| path.as_path())
+        self.claims.iter().find(|(found, _)| *found == controller).map(|(_, claim)| claim.path())
     }
 
     pub(super) fn attach(&self, pid: i32) -> io::Result<()> {
-        for path in self.paths() {
-            fs::write(path.join("cgroup.procs"), pid.to_string())?;
+        for (_, claim) in &self.claims {
+            fs::write(claim.path().join("cgroup.procs"), pid.to_string())?;
         }
         Ok(())
-    }
-
-    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.paths.iter().map(|(_, path)| path.as_path())
     }
 
     pub(super) fn processes(&self) -> Option<u64> {

@@ -1,37 +1,28 @@
 //! Version 2: one group, with the process born inside it (cgroups(7)).
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use capsule_spec::Limits;
 
-use super::{Controller, Counts, name_in, read_keyed, read_number};
+use super::{Claim, Controller, Counts, read_keyed, read_number};
 
 pub(crate) struct Group {
-    path: PathBuf,
-    directory: File,
+    claim: Claim,
 }
 
 impl Group {
     pub(super) fn create(parent: &Path, limits: &Limits) -> io::Result<Self> {
         give_controllers(parent)?;
-        let path = name_in(parent)?;
-        fs::create_dir(&path)?;
-        let directory = File::open(&path).inspect_err(|_| super::remove(&path))?;
-        let group = Self { directory, path };
-        match group.limit(limits) {
-            Ok(()) => Ok(group),
-            Err(error) => {
-                super::remove(&group.path);
-                Err(error)
-            }
-        }
+        let group = Self { claim: Claim::make(parent)? };
+        group.limit(limits).inspect_err(|_| group.claim.remove())?;
+        Ok(group)
     }
 
     fn limit(&self, limits: &Limits) -> io::Result<()> {
-        let write = |file: &str, value: String| match fs::write(self.path.join(file), value) {
+        let write = |file: &str, value: String| match fs::write(self.path().join(file), value) {
             // The controller is missing: the plan has said so, or has refused.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             result => result,
@@ -48,23 +39,27 @@ impl Group {
     }
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.directory.as_fd()
+        self.claim.directory.as_fd()
     }
 
     pub(super) fn attach(&self, pid: i32) -> io::Result<()> {
-        fs::write(self.path.join("cgroup.procs"), pid.to_string())
+        fs::write(self.path().join("cgroup.procs"), pid.to_string())
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.path
+        self.claim.path()
+    }
+
+    pub(super) fn remove(&self) {
+        self.claim.remove();
     }
 
     pub(super) fn counts(&self) -> Counts {
         Counts {
             // Since Linux 5.19; before, the largest process has to do.
-            peak_memory: read_number(&self.path.join("memory.peak")),
-            memory_kills: read_keyed(&self.path.join("memory.events"), "oom_kill").unwrap_or(0),
-            refused_forks: read_keyed(&self.path.join("pids.events"), "max").unwrap_or(0),
+            peak_memory: read_number(&self.path().join("memory.peak")),
+            memory_kills: read_keyed(&self.path().join("memory.events"), "oom_kill").unwrap_or(0),
+            refused_forks: read_keyed(&self.path().join("pids.events"), "max").unwrap_or(0),
         }
     }
 }

@@ -25,7 +25,29 @@ fn parse(text: &[u8]) -> Result<TaskSpec, Failure> {
         return Err(Failure::new(ErrorCode::InvalidRequest, "the request is empty")
             .hint("pipe a JSON object in: echo '{\"command\":[\"true\"]}' | capsule-run --json"));
     }
-    serde_json::from_slice(text).map_err(|error| failure(&error))
+    let spec = serde_json::from_slice(text).map_err(|error| failure(&error))?;
+    // serde takes a list for an object, field by field. `[["true"]]` is no request.
+    let value: serde_json::Value = serde_json::from_slice(text).map_err(|error| failure(&error))?;
+    demand_objects(&value)?;
+    Ok(spec)
+}
+
+fn demand_objects(request: &serde_json::Value) -> Result<(), Failure> {
+    let isolation = request.get("isolation");
+    let binds = isolation.and_then(|isolation| isolation.get("bind_mounts")?.as_array());
+    let binds = binds.into_iter().flatten().map(|bind| ("bind_mounts", Some(bind)));
+    let parts = [
+        ("the request", Some(request)),
+        ("resources", request.get("resources")),
+        ("isolation", isolation),
+    ];
+    for (name, part) in parts.into_iter().chain(binds) {
+        if part.is_some_and(|part| !part.is_object()) {
+            let message = format!("{name} must be a JSON object, not a list");
+            return Err(Failure::new(ErrorCode::InvalidValue, message).detail("field", name));
+        }
+    }
+    Ok(())
 }
 
 fn failure(error: &serde_json::Error) -> Failure {
@@ -73,6 +95,9 @@ mod tests {
             ),
             ("{", "E1001", None),
             ("[1]", "E1003", None),
+            ("[[\"true\"]]", "E1003", None),
+            ("{\"isolation\":[true]}", "E1003", None),
+            ("{\"isolation\":{\"bind_mounts\":[[\"/a\",\"/b\",false]]}}", "E1003", None),
             ("{\"comand\":[]}", "E1002", Some("did you mean \"command\"?")),
             (
                 "{\"resources\":{\"memroy_bytes\":1}}",

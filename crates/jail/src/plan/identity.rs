@@ -36,7 +36,7 @@ impl Identity {
     /// nothing, not even a process count; else the caller.
     pub(super) fn new(host: &Host) -> Self {
         if host.may_map_any_user {
-            let own = OUTSIDE_BASE + (host.pid << SLOT_BITS | host.serial % (1 << SLOT_BITS));
+            let own = OUTSIDE_BASE + (host.pid << SLOT_BITS) + host.serial % (1 << SLOT_BITS);
             Self {
                 inside: INSIDE,
                 outside_user: own,

@@ -1,28 +1,28 @@
 //! Owns the argument checks of the Default profile (Strict borrows some), as data.
 //! Why only low halves are compared is told at `Test`.
 
-use super::rule::{Action, Case, Check, Condition, EPERM, Test, Verdict};
+use super::rule::{Action, Case, Check, Condition, EPERM, Half, Test, Verdict};
 
 pub(super) const EVERY_BIT: u32 = u32::MAX;
 
 const fn any_bit(argument: u8, bits: u32) -> Test {
     let condition = Condition::AnyBit(bits);
-    Test { argument, condition }
+    Test { argument, half: Half::Low, condition }
 }
 
 const fn above(argument: u8, limit: u32) -> Test {
     let condition = Condition::Above(limit);
-    Test { argument, condition }
+    Test { argument, half: Half::Low, condition }
 }
 
 pub(super) const fn one_of(argument: u8, mask: u32, values: &'static [u32]) -> Test {
     let condition = Condition::OneOf { mask, values };
-    Test { argument, condition }
+    Test { argument, half: Half::Low, condition }
 }
 
 const fn none_of(argument: u8, mask: u32, values: &'static [u32]) -> Test {
     let condition = Condition::NoneOf { mask, values };
-    Test { argument, condition }
+    Test { argument, half: Half::Low, condition }
 }
 
 /// Everything but these cases is allowed.
@@ -49,17 +49,26 @@ const fn allow_when(when: &'static [Test]) -> Case {
 // ---- Limits ----
 // PID 1 has the guest's user, so the kernel would let a guest limit it. And
 // RLIMIT_CORE is 1 in a jail, the one value at which the kernel starts no handler
-// that `core_pattern` pipes to: a root program of the host, fed by the guest.
-// Asking for that limit is refused with setting it, because a null pointer cannot
-// be told from one whose low half is zero.
+// that `core_pattern` pipes to: a root program of the host, fed by the guest. A
+// guest may ask for that limit; setting it seems to succeed, as `ulimit -c 0` at
+// the head of a script must, and changes nothing.
 
+#[allow(clippy::unnecessary_cast, reason = "glibc has it unsigned, musl signed")]
 const CORE: &[u32] = &[libc::RLIMIT_CORE as u32];
+const DONE_NOTHING: Verdict = Verdict::Errno(0);
+
+const fn is_zero(argument: u8, half: Half) -> Test {
+    let condition = Condition::OneOf { mask: EVERY_BIT, values: &[0] };
+    Test { argument, half, condition }
+}
 
 pub(super) const PRLIMIT: Action = allow_except(&[
     deny_when(&[none_of(0, EVERY_BIT, &[0])]),
-    deny_when(&[one_of(1, EVERY_BIT, CORE)]),
+    allow_when(&[is_zero(2, Half::Low), is_zero(2, Half::High)]),
+    Case { when: &[one_of(1, EVERY_BIT, CORE)], verdict: DONE_NOTHING },
 ]);
-pub(super) const SETRLIMIT: Action = allow_except(&[deny_when(&[one_of(0, EVERY_BIT, CORE)])]);
+pub(super) const SETRLIMIT: Action =
+    allow_except(&[Case { when: &[one_of(0, EVERY_BIT, CORE)], verdict: DONE_NOTHING }]);
 
 // ---- Set-id bits ----
 // A host folder can be shared with the guest, and a set-id file left in it would be

@@ -20,7 +20,7 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
-pub use rule::{Action, Call, Case, Check, Condition, Group, Rule, Test, Verdict};
+pub use rule::{Action, Call, Case, Check, Condition, Group, Half, Rule, Test, Verdict};
 pub use sys::load;
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]

@@ -75,9 +75,9 @@ pub struct Case {
     pub verdict: Verdict,
 }
 
-/// A test of the low 32 bits of one argument.
+/// A test of one half of one argument.
 ///
-/// No rule looks at the high half, and none may: for every argument tested here
+/// No rule looks at the high half of a number, and none may: for each one tested here
 /// the kernel itself takes an `int`, an `unsigned int` or a `umode_t` and drops
 /// the rest, so a test of all 64 bits could be dodged with garbage in the high
 /// half. `clone` takes an `unsigned long` but applies `lower_32_bits` to it
@@ -86,11 +86,22 @@ pub struct Case {
 pub struct Test {
     /// 0 for the first argument, up to 5.
     pub argument: u8,
-    /// What its low half must satisfy.
+    /// Which half of it.
+    pub half: Half,
+    /// What that half must satisfy.
     pub condition: Condition,
 }
 
-/// What the low half of an argument is tested for.
+/// A half of an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// The low 32 bits: all that there is of a number.
+    Low,
+    /// The high 32 bits: only to tell a pointer from null.
+    High,
+}
+
+/// What half an argument is tested for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// At least one of these bits is set.

@@ -10,7 +10,7 @@
 //! when its jump is written, and BPF, which only jumps forward, needs no labels. A
 //! position counts from the end of the program.
 
-use super::rule::{Action, Check, Condition, Group, Test, Verdict};
+use super::rule::{Action, Check, Condition, Group, Half, Test, Verdict};
 use libc::sock_filter;
 
 #[cfg(target_arch = "x86_64")]
@@ -184,7 +184,11 @@ impl Backwards {
             Condition::OneOf { mask, values } => self.compare(mask, values, pass, fail),
             Condition::NoneOf { mask, values } => self.compare(mask, values, fail, pass),
         }
-        self.push(LOAD, ARGUMENTS + 8 * u32::from(test.argument))
+        let half = match test.half {
+            Half::Low => 0,
+            Half::High => 4,
+        };
+        self.push(LOAD, ARGUMENTS + 8 * u32::from(test.argument) + half)
     }
 
     fn compare(&mut self, mask: u32, values: &[u32], found: usize, missing: usize) {

@@ -102,8 +102,11 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
             guest.refused("finit_module", sys::call!(libc::SYS_finit_module, -1, c"", 0));
             guest.refused("delete_module", sys::call!(libc::SYS_delete_module, c"capsule-none", 0));
             let off = sys::call!(
-                libc::SYS_reboot, libc::LINUX_REBOOT_MAGIC1, libc::LINUX_REBOOT_MAGIC2,
-                libc::LINUX_REBOOT_CMD_CAD_OFF, 0
+                libc::SYS_reboot,
+                libc::LINUX_REBOOT_MAGIC1,
+                libc::LINUX_REBOOT_MAGIC2,
+                libc::LINUX_REBOOT_CMD_CAD_OFF,
+                0
             );
             guest.refused("reboot (ctrl-alt-del off)", off);
         },
@@ -122,7 +125,8 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
             guest.refused("swapoff", sys::call!(libc::SYS_swapoff, c"/tmp/none"));
             guest.refused("acct", sys::call!(libc::SYS_acct, c"/tmp/none"));
             // Q_GETINFO of user quotas.
-            let quota = sys::call!(libc::SYS_quotactl, 0x0080_0005u32 << 8, c"/dev/vda", 0, &mut text);
+            let quota =
+                sys::call!(libc::SYS_quotactl, 0x0080_0005u32 << 8, c"/dev/vda", 0, &mut text);
             guest.refused("quotactl", quota);
             guest.refused("vhangup", sys::call!(libc::SYS_vhangup));
         },
@@ -169,7 +173,8 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
             guest.refused("PR_SET_MM", forged);
             const READ_IMPLIES_EXEC: i32 = 0x0040_0000;
             const MMAP_PAGE_ZERO: i32 = 0x0010_0000;
-            guest.refused("READ_IMPLIES_EXEC", sys::call!(libc::SYS_personality, READ_IMPLIES_EXEC));
+            guest
+                .refused("READ_IMPLIES_EXEC", sys::call!(libc::SYS_personality, READ_IMPLIES_EXEC));
             guest.refused("MMAP_PAGE_ZERO", sys::call!(libc::SYS_personality, MMAP_PAGE_ZERO));
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
             guest.refused("mmap(0)", sys::call!(libc::SYS_mmap, 0, 4096, 3, flags, -1, 0));

@@ -20,7 +20,9 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         tries: "make empty files without end",
         bounds: SMALL,
         guest: |guest| {
-            until_full(guest, "files", 20_000, |index| File::create(format!("/tmp/{index}")).map(drop));
+            until_full(guest, "files", 20_000, |index| {
+                File::create(format!("/tmp/{index}")).map(drop)
+            });
         },
         outside: told,
     },
@@ -180,7 +182,11 @@ fn disk_fill(guest: &Guest) {
         }
     }
     let limit = (SMALL.disk_mib as usize) << 20;
-    guest.expect("bytes", total <= limit, format!("{} KiB written, limit {}", total >> 10, limit >> 10));
+    guest.expect(
+        "bytes",
+        total <= limit,
+        format!("{} KiB written, limit {}", total >> 10, limit >> 10),
+    );
 }
 
 fn giant_arguments(guest: &Guest) {

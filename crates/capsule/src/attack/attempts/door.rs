@@ -40,11 +40,31 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
             works(guest);
             let port = guest.argument(2);
             for host in [
-                "2130706433", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "017700000001", "127.1",
-                "127.0.1", "0", "0.0.0.0", "127.0.0.2", "[::1]", "[::]", "[::ffff:127.0.0.1]",
-                "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "localhost",
-                "localhost.", "LOCALHOST", "127.0.0.1.", "1.0.0.127.in-addr.arpa", "\u{ff11}27.0.0.1",
-                "127.0.0.1%00.example.org", "127.0.0.1#@example.org", "user@127.0.0.1",
+                "2130706433",
+                "0x7f000001",
+                "0x7f.0.0.1",
+                "0177.0.0.1",
+                "017700000001",
+                "127.1",
+                "127.0.1",
+                "0",
+                "0.0.0.0",
+                "127.0.0.2",
+                "[::1]",
+                "[::]",
+                "[::ffff:127.0.0.1]",
+                "[::ffff:7f00:1]",
+                "[64:ff9b::7f00:1]",
+                "[2002:7f00:1::]",
+                "localhost",
+                "localhost.",
+                "LOCALHOST",
+                "127.0.0.1.",
+                "1.0.0.127.in-addr.arpa",
+                "\u{ff11}27.0.0.1",
+                "127.0.0.1%00.example.org",
+                "127.0.0.1#@example.org",
+                "user@127.0.0.1",
             ] {
                 tunnel(guest, &format!("{host}:{port}"));
             }
@@ -59,8 +79,13 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         guest: |guest| {
             works(guest);
             for host in [
-                "169.254.169.254", "2852039166", "0xa9fea9fe", "0251.0376.0251.0376",
-                "[::ffff:169.254.169.254]", "[fd00:ec2::254]", "100.100.100.200",
+                "169.254.169.254",
+                "2852039166",
+                "0xa9fea9fe",
+                "0251.0376.0251.0376",
+                "[::ffff:169.254.169.254]",
+                "[fd00:ec2::254]",
+                "100.100.100.200",
             ] {
                 tunnel(guest, &format!("{host}:80"));
                 fetch(guest, &format!("http://{host}/latest/meta-data/"));
@@ -76,7 +101,9 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         guest: |guest| {
             works(guest);
             // Names that exist nowhere (RFC 2606), should one be resolved after all.
-            for host in ["unlisted.invalid", "c2VjcmV0.unlisted.invalid", "127.0.0.1.unlisted.invalid"] {
+            for host in
+                ["unlisted.invalid", "c2VjcmV0.unlisted.invalid", "127.0.0.1.unlisted.invalid"]
+            {
                 tunnel(guest, &format!("{host}:443"));
                 fetch(guest, &format!("http://{host}/"));
             }
@@ -100,9 +127,13 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
             works(guest);
             let (allowed, other) = (guest.argument(1), guest.argument(2));
             for request in [
-                format!("GET http://127.0.0.1:{other}/ HTTP/1.1\r\nHost: 127.0.0.1:{allowed}\r\n\r\n"),
+                format!(
+                    "GET http://127.0.0.1:{other}/ HTTP/1.1\r\nHost: 127.0.0.1:{allowed}\r\n\r\n"
+                ),
                 format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:{other}\r\n\r\n"),
-                format!("GET http://127.0.0.1:{allowed}@127.0.0.1:{other}/ HTTP/1.1\r\nHost: x\r\n\r\n"),
+                format!(
+                    "GET http://127.0.0.1:{allowed}@127.0.0.1:{other}/ HTTP/1.1\r\nHost: x\r\n\r\n"
+                ),
                 format!("CONNECT 127.0.0.1:{other} HTTP/1.1\r\nHost: 127.0.0.1:{allowed}\r\n\r\n"),
                 format!("GET ftp://127.0.0.1:{other}/ HTTP/1.1\r\nHost: 127.0.0.1:{other}\r\n\r\n"),
             ] {
@@ -243,18 +274,38 @@ fn smuggle(guest: &Guest) {
     works(guest);
     let (allowed, other) = (guest.argument(1), guest.argument(2));
     let head = |more: &str| {
-        format!("POST http://127.0.0.1:{allowed}/ HTTP/1.1\r\nHost: 127.0.0.1:{allowed}\r\n{more}\r\n")
+        format!(
+            "POST http://127.0.0.1:{allowed}/ HTTP/1.1\r\nHost: 127.0.0.1:{allowed}\r\n{more}\r\n"
+        )
     };
-    let hidden = format!("GET http://127.0.0.1:{other}/hidden HTTP/1.1\r\nHost: 127.0.0.1:{other}\r\n\r\n");
+    let hidden =
+        format!("GET http://127.0.0.1:{other}/hidden HTTP/1.1\r\nHost: 127.0.0.1:{other}\r\n\r\n");
     let size = hidden.len();
     for (what, text) in [
         ("pipelined", head("Content-Length: 0\r\n") + &hidden),
-        ("CL and TE", head(&format!("Content-Length: {size}\r\nTransfer-Encoding: chunked\r\n")) + "0\r\n\r\n" + &hidden),
-        ("TE and CL", head("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n") + "0\r\n\r\n" + &hidden),
-        ("two lengths", head(&format!("Content-Length: 0\r\nContent-Length: {size}\r\n")) + &hidden),
+        (
+            "CL and TE",
+            head(&format!("Content-Length: {size}\r\nTransfer-Encoding: chunked\r\n"))
+                + "0\r\n\r\n"
+                + &hidden,
+        ),
+        (
+            "TE and CL",
+            head("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n") + "0\r\n\r\n" + &hidden,
+        ),
+        (
+            "two lengths",
+            head(&format!("Content-Length: 0\r\nContent-Length: {size}\r\n")) + &hidden,
+        ),
         ("odd chunked", head("Transfer-Encoding: xchunked\r\n") + "0\r\n\r\n" + &hidden),
-        ("bare line feed", format!("GET http://127.0.0.1:{allowed}/ HTTP/1.1\nHost: x\n\n{hidden}")),
-        ("line feed in a header", head(&format!("X: y\n\nGET http://127.0.0.1:{other}/hidden HTTP/1.1\r\n"))),
+        (
+            "bare line feed",
+            format!("GET http://127.0.0.1:{allowed}/ HTTP/1.1\nHost: x\n\n{hidden}"),
+        ),
+        (
+            "line feed in a header",
+            head(&format!("X: y\n\nGET http://127.0.0.1:{other}/hidden HTTP/1.1\r\n")),
+        ),
         ("space before the colon", head(&format!("Content-Length : {size}\r\n")) + &hidden),
         ("upgrade", head("Connection: Upgrade\r\nUpgrade: h2c\r\n") + &hidden),
     ] {

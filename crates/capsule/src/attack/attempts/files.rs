@@ -17,11 +17,31 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         bounds: Bounds::USUAL,
         guest: |guest| {
             for path in [
-                "/etc/shadow", "/etc/gshadow", "/etc/sudoers", "/etc/ssh", "/etc/machine-id",
-                "/etc/hostname", "/etc/ssl/private", "/root", "/home", "/var", "/var/log", "/boot",
-                "/srv", "/mnt", "/media", "/run", "/run/docker.sock", "/var/run/docker.sock",
-                "/run/systemd", "/lost+found", "/sys", "/sys/kernel", "/sys/fs/cgroup",
-                "/dev/shm/../../root", "/.dockerenv",
+                "/etc/shadow",
+                "/etc/gshadow",
+                "/etc/sudoers",
+                "/etc/ssh",
+                "/etc/machine-id",
+                "/etc/hostname",
+                "/etc/ssl/private",
+                "/root",
+                "/home",
+                "/var",
+                "/var/log",
+                "/boot",
+                "/srv",
+                "/mnt",
+                "/media",
+                "/run",
+                "/run/docker.sock",
+                "/var/run/docker.sock",
+                "/run/systemd",
+                "/lost+found",
+                "/sys",
+                "/sys/kernel",
+                "/sys/fs/cgroup",
+                "/dev/shm/../../root",
+                "/.dockerenv",
             ] {
                 guest.unreachable(path, File::open(path));
             }
@@ -61,10 +81,18 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         guest: |guest| {
             let secret = guest.argument(1);
             for start in [
-                "/proc/self/root", "/proc/self/cwd/..", "/proc/1/root", "/proc/1/cwd",
-                "/proc/self/task/1/root", "/proc/thread-self/root/..", "/proc/2/root",
-                "/proc/self/root/proc/1/root", "/dev/fd/0/..", "/proc/self/fd/1/..",
-                "/proc/self/exe/..", "/proc/self/map_files/..",
+                "/proc/self/root",
+                "/proc/self/cwd/..",
+                "/proc/1/root",
+                "/proc/1/cwd",
+                "/proc/self/task/1/root",
+                "/proc/thread-self/root/..",
+                "/proc/2/root",
+                "/proc/self/root/proc/1/root",
+                "/dev/fd/0/..",
+                "/proc/self/fd/1/..",
+                "/proc/self/exe/..",
+                "/proc/self/map_files/..",
             ] {
                 let path = format!("{start}{secret}");
                 guest.unreachable(&path, fs::read(&path));
@@ -87,8 +115,13 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
             match File::open("/share") {
                 Ok(directory) => {
                     use std::os::fd::AsRawFd;
-                    let opened =
-                        sys::call!(libc::SYS_openat, directory.as_raw_fd(), c"../host/secret", 0, 0);
+                    let opened = sys::call!(
+                        libc::SYS_openat,
+                        directory.as_raw_fd(),
+                        c"../host/secret",
+                        0,
+                        0
+                    );
                     guest.unreachable("openat(share, ..)", opened);
                 }
                 Err(error) => guest.unclear("/share", error.to_string()),
@@ -121,8 +154,12 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
                 guest.unreachable(from, fs::hard_link(from, to));
             }
             let linked = sys::call!(
-                libc::SYS_linkat, libc::AT_FDCWD, c"/proc/self/exe", libc::AT_FDCWD,
-                c"/share/exe", libc::AT_SYMLINK_FOLLOW
+                libc::SYS_linkat,
+                libc::AT_FDCWD,
+                c"/proc/self/exe",
+                libc::AT_FDCWD,
+                c"/share/exe",
+                libc::AT_SYMLINK_FOLLOW
             );
             guest.unreachable("linkat(follow)", linked);
             let moved = fs::rename("/ro/secret", "/share/moved");
@@ -134,8 +171,7 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
                 Ok(scene) => scene,
                 Err(error) => return Verdict::Inconclusive(error.to_string()),
             };
-            let verdict =
-                stage.jail().readonly(&ro, "/ro").writable(&share, "/share").told();
+            let verdict = stage.jail().readonly(&ro, "/ro").writable(&share, "/share").told();
             let kept = fs::read_to_string(ro.join("secret")).is_ok_and(|text| text == secret);
             let made = fs::read_dir(&share).map_or(0, Iterator::count);
             verdict.and(Verdict::held_if(kept && made == 0, "the host's file is unchanged"))
@@ -176,9 +212,8 @@ fn kept_secret(
     };
     let result = entry.run();
     let verdict = judge(&result);
-    let leaked = result.is_ok_and(|outcome| {
-        String::from_utf8_lossy(&outcome.stdout.bytes).contains(&secret)
-    });
+    let leaked = result
+        .is_ok_and(|outcome| String::from_utf8_lossy(&outcome.stdout.bytes).contains(&secret));
     if leaked { Verdict::Escaped("the host's file was printed".to_owned()) } else { verdict }
 }
 
@@ -187,7 +222,12 @@ fn file_handles(guest: &Guest) {
     handle[..4].copy_from_slice(&128u32.to_ne_bytes());
     let mut mount = [0u8; 4];
     let named = sys::call!(
-        libc::SYS_name_to_handle_at, libc::AT_FDCWD, c"/usr", &mut handle, &mut mount, 0
+        libc::SYS_name_to_handle_at,
+        libc::AT_FDCWD,
+        c"/usr",
+        &mut handle,
+        &mut mount,
+        0
     );
     guest.refused("name_to_handle_at", named);
     // The root of most file systems: inode 2, generation 0 (the "shocker" exploit).

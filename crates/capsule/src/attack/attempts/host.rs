@@ -18,13 +18,30 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         bounds: Bounds::USUAL,
         guest: |guest| {
             for name in [
-                "kernel/core_pattern", "kernel/modprobe", "kernel/hotplug", "kernel/sysrq",
-                "kernel/hostname", "kernel/domainname", "kernel/shmmax", "kernel/msgmax",
-                "kernel/randomize_va_space", "kernel/yama/ptrace_scope", "kernel/panic",
-                "kernel/ns_last_pid", "kernel/unprivileged_bpf_disabled", "vm/drop_caches",
-                "vm/overcommit_memory", "vm/panic_on_oom", "fs/file-max", "fs/suid_dumpable",
-                "fs/binfmt_misc/register", "fs/mqueue/msg_max", "net/ipv4/ip_forward",
-                "net/ipv4/ping_group_range", "net/core/somaxconn", "user/max_user_namespaces",
+                "kernel/core_pattern",
+                "kernel/modprobe",
+                "kernel/hotplug",
+                "kernel/sysrq",
+                "kernel/hostname",
+                "kernel/domainname",
+                "kernel/shmmax",
+                "kernel/msgmax",
+                "kernel/randomize_va_space",
+                "kernel/yama/ptrace_scope",
+                "kernel/panic",
+                "kernel/ns_last_pid",
+                "kernel/unprivileged_bpf_disabled",
+                "vm/drop_caches",
+                "vm/overcommit_memory",
+                "vm/panic_on_oom",
+                "fs/file-max",
+                "fs/suid_dumpable",
+                "fs/binfmt_misc/register",
+                "fs/mqueue/msg_max",
+                "net/ipv4/ip_forward",
+                "net/ipv4/ping_group_range",
+                "net/core/somaxconn",
+                "user/max_user_namespaces",
             ] {
                 let path = format!("/proc/sys/{name}");
                 guest.unreachable(&path, OpenOptions::new().write(true).open(&path));
@@ -52,9 +69,22 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         bounds: Bounds::USUAL,
         guest: |guest| {
             for name in [
-                "cmdline", "kallsyms", "kcore", "kmsg", "keys", "key-users", "modules", "timer_list",
-                "sched_debug", "kpagecount", "kpageflags", "vmallocinfo", "slabinfo", "iomem",
-                "ioports", "config.gz",
+                "cmdline",
+                "kallsyms",
+                "kcore",
+                "kmsg",
+                "keys",
+                "key-users",
+                "modules",
+                "timer_list",
+                "sched_debug",
+                "kpagecount",
+                "kpageflags",
+                "vmallocinfo",
+                "slabinfo",
+                "iomem",
+                "ioports",
+                "config.gz",
             ] {
                 let path = format!("/proc/{name}");
                 let read = File::open(&path).and_then(|mut file| {
@@ -99,7 +129,8 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         tries: "rewrite the user and group maps of the jail",
         bounds: Bounds::USUAL,
         guest: |guest| {
-            for (name, text) in [("uid_map", "0 0 1"), ("gid_map", "0 0 1"), ("setgroups", "allow")] {
+            for (name, text) in [("uid_map", "0 0 1"), ("gid_map", "0 0 1"), ("setgroups", "allow")]
+            {
                 for owner in ["self", "1"] {
                     let path = format!("/proc/{owner}/{name}");
                     guest.unreachable(&path, fs::write(&path, text));
@@ -133,8 +164,20 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         guest: |guest| {
             guest.unreachable("/sys", fs::read_dir("/sys"));
             for kind in [
-                c"sysfs", c"cgroup", c"cgroup2", c"debugfs", c"tracefs", c"securityfs", c"bpf",
-                c"binfmt_misc", c"devtmpfs", c"mqueue", c"overlay", c"tmpfs", c"ramfs", c"fuse",
+                c"sysfs",
+                c"cgroup",
+                c"cgroup2",
+                c"debugfs",
+                c"tracefs",
+                c"securityfs",
+                c"bpf",
+                c"binfmt_misc",
+                c"devtmpfs",
+                c"mqueue",
+                c"overlay",
+                c"tmpfs",
+                c"ramfs",
+                c"fuse",
             ] {
                 let what = kind.to_string_lossy().into_owned();
                 guest.refused(&what, sys::call!(libc::SYS_mount, c"none", c"/tmp", kind, 0, 0));
@@ -149,14 +192,23 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         tries: "make nodes of disks, memory and terminals, in every writable place",
         bounds: Bounds::USUAL,
         guest: |guest| {
-            let nodes = [(libc::S_IFBLK, 8, 0), (libc::S_IFBLK, 254, 0), (libc::S_IFCHR, 1, 1), (libc::S_IFCHR, 4, 1)];
+            let nodes = [
+                (libc::S_IFBLK, 8, 0),
+                (libc::S_IFBLK, 254, 0),
+                (libc::S_IFCHR, 1, 1),
+                (libc::S_IFCHR, 4, 1),
+            ];
             for place in ["/tmp", "/workspace", "/dev/shm", "/share"] {
                 for (kind, major, minor) in nodes {
                     let path = format!("{place}/node-{kind}-{major}");
                     let Ok(path) = CString::new(path) else { continue };
                     let number = libc::makedev(major, minor);
                     let made = sys::call!(
-                        libc::SYS_mknodat, libc::AT_FDCWD, path.as_c_str(), kind | 0o666, number
+                        libc::SYS_mknodat,
+                        libc::AT_FDCWD,
+                        path.as_c_str(),
+                        kind | 0o666,
+                        number
                     );
                     guest.refused(&path.to_string_lossy(), made);
                 }
@@ -174,10 +226,38 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         bounds: Bounds::USUAL,
         guest: |guest| {
             for name in [
-                "kmsg", "mem", "kmem", "port", "kvm", "vda", "sda", "nvme0n1", "loop0",
-                "loop-control", "fuse", "net/tun", "vsock", "vhost-net", "vhost-vsock", "tty",
-                "tty0", "tty1", "console", "ttyS0", "mapper/control", "input", "uinput", "rtc0",
-                "hpet", "dri", "snd", "userfaultfd", "watchdog", "cpu_dma_latency", "log", "hugepages",
+                "kmsg",
+                "mem",
+                "kmem",
+                "port",
+                "kvm",
+                "vda",
+                "sda",
+                "nvme0n1",
+                "loop0",
+                "loop-control",
+                "fuse",
+                "net/tun",
+                "vsock",
+                "vhost-net",
+                "vhost-vsock",
+                "tty",
+                "tty0",
+                "tty1",
+                "console",
+                "ttyS0",
+                "mapper/control",
+                "input",
+                "uinput",
+                "rtc0",
+                "hpet",
+                "dri",
+                "snd",
+                "userfaultfd",
+                "watchdog",
+                "cpu_dma_latency",
+                "log",
+                "hugepages",
             ] {
                 let path = format!("/dev/{name}");
                 guest.unreachable(&path, OpenOptions::new().read(true).write(true).open(&path));

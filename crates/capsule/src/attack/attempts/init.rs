@@ -133,7 +133,9 @@ fn ends_well(stage: &Stage<'_>) -> Verdict {
     match result {
         Err(error) => Verdict::Inconclusive(no_run(&error)),
         Ok(outcome) if outcome.status == Status::Success => verdict,
-        Ok(outcome) => Verdict::Escaped(format!("the guest ended its jail: {}", describe(&outcome))),
+        Ok(outcome) => {
+            Verdict::Escaped(format!("the guest ended its jail: {}", describe(&outcome)))
+        }
     }
 }
 
@@ -197,8 +199,7 @@ fn read_memory_of(guest: &Guest, pid: i32) {
     vector[..8].copy_from_slice(&place.to_ne_bytes());
     vector[8..].copy_from_slice(&64usize.to_ne_bytes());
     let mut remote = vector;
-    let read =
-        sys::call!(libc::SYS_process_vm_readv, pid, &mut vector, 1, &mut remote, 1, 0);
+    let read = sys::call!(libc::SYS_process_vm_readv, pid, &mut vector, 1, &mut remote, 1, 0);
     guest.refused("process_vm_readv", read);
 }
 

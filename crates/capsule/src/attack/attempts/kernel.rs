@@ -97,7 +97,8 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         bounds: Bounds::USUAL,
         guest: |guest| {
             let mount = |what: &str, flags: u64| {
-                let mounted = sys::call!(libc::SYS_mount, c"/tmp", c"/workspace", c"tmpfs", flags, 0);
+                let mounted =
+                    sys::call!(libc::SYS_mount, c"/tmp", c"/workspace", c"tmpfs", flags, 0);
                 guest.refused(what, mounted);
             };
             mount("tmpfs", 0);
@@ -119,14 +120,14 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
             let here = libc::AT_FDCWD;
             guest.refused("fsopen", sys::call!(libc::SYS_fsopen, c"tmpfs", 0));
             guest.refused("fspick", sys::call!(libc::SYS_fspick, here, c"/", 0));
-            guest.refused("open_tree", sys::call!(libc::SYS_open_tree, here, c"/", OPEN_TREE_CLONE));
+            guest
+                .refused("open_tree", sys::call!(libc::SYS_open_tree, here, c"/", OPEN_TREE_CLONE));
             guest.refused("open_tree (no clone)", sys::call!(libc::SYS_open_tree, here, c"/", 0));
             let moved = sys::call!(libc::SYS_move_mount, here, c"/tmp", here, c"/workspace", 0);
             guest.refused("move_mount", moved);
             guest.refused("fsmount", sys::call!(libc::SYS_fsmount, -1, 0, 0));
             let mut attributes = [0u8; 32];
-            let set =
-                sys::call!(libc::SYS_mount_setattr, here, c"/tmp", 0, &mut attributes, 32);
+            let set = sys::call!(libc::SYS_mount_setattr, here, c"/tmp", 0, &mut attributes, 32);
             guest.refused("mount_setattr", set);
         },
         outside: told,

@@ -234,7 +234,11 @@ fn memory_many(guest: &Guest) {
         lives -= 1;
     }
     let most = BOUNDS.memory_mib as usize / 4;
-    guest.expect("children of 4 MiB", lives <= most, format!("{lives} of 24 live, room for {most}"));
+    guest.expect(
+        "children of 4 MiB",
+        lives <= most,
+        format!("{lives} of 24 live, room for {most}"),
+    );
 }
 
 /// Lets children with few descriptors each fill one kind of buffer.
@@ -263,7 +267,11 @@ fn flood(guest: &Guest, fill: fn() -> usize) {
     }
     sys::sleep_ms(200);
     let limit = (BOUNDS.memory_mib as usize) << 20;
-    guest.expect("buffers", total <= limit, format!("{} MiB held, limit {}", total >> 20, limit >> 20));
+    guest.expect(
+        "buffers",
+        total <= limit,
+        format!("{} MiB held, limit {}", total >> 20, limit >> 20),
+    );
 }
 
 fn pipes() -> usize {
@@ -347,14 +355,16 @@ fn bounded(stage: &Stage<'_>) -> Verdict {
         Ok(outcome) => outcome,
         Err(error) => return Verdict::Inconclusive(no_run(error)),
     };
-    let by_limit = outcome
-        .error
-        .as_ref()
-        .is_some_and(|failure| failure.code == ErrorCode::MemoryLimit);
+    let by_limit =
+        outcome.error.as_ref().is_some_and(|failure| failure.code == ErrorCode::MemoryLimit);
     match verdict {
         Verdict::Inconclusive(_) if by_limit && outcome.status == Status::Killed => {
             let peak = outcome.metrics.max_memory >> 20;
-            Verdict::Held(format!("{}; peak {peak} MiB, limit {}", describe(outcome), BOUNDS.memory_mib))
+            Verdict::Held(format!(
+                "{}; peak {peak} MiB, limit {}",
+                describe(outcome),
+                BOUNDS.memory_mib
+            ))
         }
         // Capsule itself says that this wall is weak here; then it is no secret hole.
         Verdict::Escaped(evidence) => match admitted(outcome, Wall::Memory) {

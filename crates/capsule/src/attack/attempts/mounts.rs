@@ -51,12 +51,18 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
             let flags = libc::MS_REMOUNT | libc::MS_BIND;
             for place in [c"/", c"/usr", c"/proc", c"/proc/sys", c"/opt/capsule-attack/capsule"] {
                 let what = place.to_string_lossy().into_owned();
-                guest.refused(&what, sys::call!(libc::SYS_mount, c"none", place, c"none", flags, 0));
+                guest
+                    .refused(&what, sys::call!(libc::SYS_mount, c"none", place, c"none", flags, 0));
                 // struct mount_attr with attr_clr = MOUNT_ATTR_RDONLY.
                 let mut attributes = [0u8; 32];
                 attributes[8] = 1;
                 let changed = sys::call!(
-                    libc::SYS_mount_setattr, libc::AT_FDCWD, place, 0, &mut attributes, 32
+                    libc::SYS_mount_setattr,
+                    libc::AT_FDCWD,
+                    place,
+                    0,
+                    &mut attributes,
+                    32
                 );
                 guest.refused(&what, changed);
             }
@@ -136,10 +142,12 @@ fn write_read_only(guest: &Guest) {
     guest.refused("create", File::create("/ro/new"));
     guest.refused("mkdir", fs::create_dir("/ro/directory"));
     guest.refused("symlink", std::os::unix::fs::symlink("/", "/ro/link"));
-    guest.refused("mknod", sys::call!(libc::SYS_mknodat, libc::AT_FDCWD, c"/ro/pipe", libc::S_IFIFO | 0o600, 0));
+    guest.refused(
+        "mknod",
+        sys::call!(libc::SYS_mknodat, libc::AT_FDCWD, c"/ro/pipe", libc::S_IFIFO | 0o600, 0),
+    );
     let mut value = *b"x";
-    let tagged =
-        sys::call!(libc::SYS_setxattr, c"/ro/secret", c"user.capsule", &mut value, 1, 0);
+    let tagged = sys::call!(libc::SYS_setxattr, c"/ro/secret", c"user.capsule", &mut value, 1, 0);
     guest.refused("setxattr", tagged);
     let times = sys::call!(libc::SYS_utimensat, libc::AT_FDCWD, c"/ro/secret", 0, 0);
     guest.refused("utimensat", times);
@@ -202,8 +210,12 @@ fn source_race(guest: &Guest) {
     while !Path::new("/share/stop").exists() {
         for _ in 0..500 {
             let exchanged = sys::call!(
-                libc::SYS_renameat2, libc::AT_FDCWD, c"/share/door", libc::AT_FDCWD,
-                c"/share/link", libc::RENAME_EXCHANGE
+                libc::SYS_renameat2,
+                libc::AT_FDCWD,
+                c"/share/door",
+                libc::AT_FDCWD,
+                c"/share/link",
+                libc::RENAME_EXCHANGE
             );
             if exchanged.is_err() {
                 return guest.unclear("exchange", "refused");

@@ -216,11 +216,9 @@ fn beside_a_victim(stage: &Stage<'_>, shares: bool) -> Verdict {
         Err(error) => return Verdict::Inconclusive(error.to_string()),
     };
     let (victim, attacker) = std::thread::scope(|scope| {
-        let victim = scope.spawn(|| {
-            stage.jail().writable(&meeting, "/meeting").role(&["victim"]).run()
-        });
-        let is_ready =
-            stage.wait_for(Duration::from_secs(8), || meeting.join("ready").exists());
+        let victim =
+            scope.spawn(|| stage.jail().writable(&meeting, "/meeting").role(&["victim"]).run());
+        let is_ready = stage.wait_for(Duration::from_secs(8), || meeting.join("ready").exists());
         let target = host::guests_with(&stage.marker).first().copied().unwrap_or(0);
         let attacker = is_ready.then(|| {
             let entry = stage.jail().role(&["", &target.to_string()]);

@@ -93,8 +93,8 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
                 socket.send_to(b"secret", "255.255.255.255:9")
             });
             guest.refused("255.255.255.255", all);
-            let multicast =
-                UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"secret", "224.0.0.1:9"));
+            let multicast = UdpSocket::bind("0.0.0.0:0")
+                .and_then(|socket| socket.send_to(b"secret", "224.0.0.1:9"));
             guest.refused("224.0.0.1", multicast);
             match UdpSocket::bind("[::]:0") {
                 Ok(socket) => {
@@ -172,7 +172,10 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
             // 0 is routing, which every program that lists addresses needs.
             for protocol in 1..=22 {
                 let what = format!("netlink {protocol}");
-                guest.refused(&what, sys::call!(libc::SYS_socket, libc::AF_NETLINK, libc::SOCK_RAW, protocol));
+                guest.refused(
+                    &what,
+                    sys::call!(libc::SYS_socket, libc::AF_NETLINK, libc::SOCK_RAW, protocol),
+                );
             }
         },
         outside: told,
@@ -201,9 +204,14 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         bounds: Bounds::USUAL,
         guest: |guest| {
             for path in [
-                guest.argument(1), "/run/docker.sock", "/run/dbus/system_bus_socket",
-                "/run/systemd/private", "/run/containerd/containerd.sock", "/dev/log",
-                "/run/systemd/journal/stdout", "/tmp/.X11-unix/X0",
+                guest.argument(1),
+                "/run/docker.sock",
+                "/run/dbus/system_bus_socket",
+                "/run/systemd/private",
+                "/run/containerd/containerd.sock",
+                "/dev/log",
+                "/run/systemd/journal/stdout",
+                "/tmp/.X11-unix/X0",
             ] {
                 guest.unreachable(path, UnixStream::connect(path));
             }
@@ -249,7 +257,10 @@ fn interfaces(guest: &Guest) {
     let text = fs::read_to_string("/proc/net/dev").unwrap_or_default();
     let names = text.lines().skip(2).filter_map(|line| line.split(':').next()).map(str::trim);
     // Some kernels put idle tunnel devices into every network namespace.
-    let idle = ["lo", "sit0", "tunl0", "ip6tnl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "ip6gre0"];
+    let idle = [
+        "lo", "sit0", "tunl0", "ip6tnl0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0",
+        "ip6gre0",
+    ];
     let strange: Vec<_> = names.filter(|name| !idle.contains(name)).collect();
     guest.expect("/proc/net/dev", strange.is_empty(), format!("beside loopback: {strange:?}"));
     let routes = fs::read_to_string("/proc/net/route").unwrap_or_default();
@@ -262,9 +273,15 @@ fn interfaces(guest: &Guest) {
             let mut request = [0u8; 40];
             request[..2].copy_from_slice(b"lo");
             request[16..18].copy_from_slice(&(libc::IFF_UP as u16).to_ne_bytes());
-            guest.refused("set flags", sys::call!(libc::SYS_ioctl, socket, SIOCSIFFLAGS, &mut request));
+            guest.refused(
+                "set flags",
+                sys::call!(libc::SYS_ioctl, socket, SIOCSIFFLAGS, &mut request),
+            );
             request[16..24].copy_from_slice(&[2, 0, 0, 0, 10, 0, 0, 1]);
-            guest.refused("set address", sys::call!(libc::SYS_ioctl, socket, SIOCSIFADDR, &mut request));
+            guest.refused(
+                "set address",
+                sys::call!(libc::SYS_ioctl, socket, SIOCSIFADDR, &mut request),
+            );
         }
     }
 }

@@ -104,8 +104,16 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
             let also = [libc::EINVAL, libc::EOVERFLOW];
             let _ = fs::write("/share/file", "x");
             for id in [0, 1, 65_534] {
-                guest.refused_by("owner", std::os::unix::fs::chown("/share/file", Some(id), None), &also);
-                guest.refused_by("group", std::os::unix::fs::chown("/share/file", None, Some(id)), &also);
+                guest.refused_by(
+                    "owner",
+                    std::os::unix::fs::chown("/share/file", Some(id), None),
+                    &also,
+                );
+                guest.refused_by(
+                    "group",
+                    std::os::unix::fs::chown("/share/file", None, Some(id)),
+                    &also,
+                );
             }
         },
         outside: owner_is_kept,
@@ -126,8 +134,7 @@ fn gain_capabilities(guest: &Guest) {
         guest.refused("capset", sys::call!(libc::SYS_capset, &mut header, &mut sets));
     }
     const AMBIENT_RAISE: i32 = 2;
-    let ambient =
-        sys::call!(libc::SYS_prctl, libc::PR_CAP_AMBIENT, AMBIENT_RAISE, 21, 0, 0);
+    let ambient = sys::call!(libc::SYS_prctl, libc::PR_CAP_AMBIENT, AMBIENT_RAISE, 21, 0, 0);
     guest.refused("ambient", ambient);
     guest.refused("securebits", sys::call!(libc::SYS_prctl, libc::PR_SET_SECUREBITS, 0, 0, 0, 0));
     // EINVAL: this bit can only be set.
@@ -188,7 +195,9 @@ fn status_outside(stage: &Stage<'_>) -> Verdict {
     let user = users.split_whitespace().next().unwrap_or_default().to_owned();
     Verdict::held_if(
         holds,
-        format!("host user {user}, capabilities {effective}, seccomp {filter}, no_new_privs {privileges}"),
+        format!(
+            "host user {user}, capabilities {effective}, seccomp {filter}, no_new_privs {privileges}"
+        ),
     )
 }
 
@@ -204,9 +213,8 @@ fn owner_is_kept(stage: &Stage<'_>) -> Verdict {
         Ok((fs::metadata(share.join("file"))?.uid(), fs::metadata(&share)?.uid()))
     };
     match owners() {
-        Ok((file, directory)) => {
-            verdict.and(Verdict::held_if(file == directory, format!("the file is still of user {file}")))
-        }
+        Ok((file, directory)) => verdict
+            .and(Verdict::held_if(file == directory, format!("the file is still of user {file}"))),
         Err(error) => verdict.and(Verdict::Inconclusive(format!("no file was made: {error}"))),
     }
 }

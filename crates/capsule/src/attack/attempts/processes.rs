@@ -39,7 +39,11 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         guest: |guest| {
             for _ in 0..4 {
                 if let Ok(None) = sys::fork() {
-                    let _ = sys::call!(libc::SYS_kill, sys::call!(libc::SYS_getpid).unwrap_or(0), libc::SIGSTOP);
+                    let _ = sys::call!(
+                        libc::SYS_kill,
+                        sys::call!(libc::SYS_getpid).unwrap_or(0),
+                        libc::SIGSTOP
+                    );
                     hold(true);
                 }
             }

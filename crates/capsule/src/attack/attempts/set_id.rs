@@ -141,7 +141,10 @@ fn leave(guest: &Guest, bit: u32) {
     if let Ok(file) = File::open("/share/file") {
         guest.refused("fchmod", sys::call!(libc::SYS_fchmod, file.as_raw_fd(), mode));
         let by_link = format!("/proc/self/fd/{}", file.as_raw_fd());
-        guest.refused("chmod of /proc/self/fd", fs::set_permissions(by_link, PermissionsExt::from_mode(mode)));
+        guest.refused(
+            "chmod of /proc/self/fd",
+            fs::set_permissions(by_link, PermissionsExt::from_mode(mode)),
+        );
     }
     guest.refused("fchmodat", sys::call!(libc::SYS_fchmodat, here, path, mode));
     const FCHMODAT2: i64 = 452;
@@ -160,7 +163,11 @@ fn leave(guest: &Guest, bit: u32) {
     // The old asynchronous interface and a directory's inheritance go around no mode check.
     let directory = sys::call!(libc::SYS_mkdirat, here, c"/share/directory", mode);
     let made = fs::metadata("/share/directory").map(|data| data.permissions().mode() & bit);
-    guest.expect("mkdirat", directory.is_err() || made.is_ok_and(|bits| bits == 0), "drops the bit");
+    guest.expect(
+        "mkdirat",
+        directory.is_err() || made.is_ok_and(|bits| bits == 0),
+        "drops the bit",
+    );
 }
 
 fn no_set_id_left(stage: &Stage<'_>) -> Verdict {
@@ -181,9 +188,7 @@ fn set_id_files(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let set_id = libc::S_ISUID | libc::S_ISGID;
     entries
-        .filter(|entry| {
-            entry.metadata().is_ok_and(|data| data.permissions().mode() & set_id != 0)
-        })
+        .filter(|entry| entry.metadata().is_ok_and(|data| data.permissions().mode() & set_id != 0))
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect()
 }

@@ -109,9 +109,16 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
                 .filter(|name| !known.contains(&name.as_str()))
                 .collect();
             guest.expect("names", strange.is_empty(), format!("beside the base: {strange:?}"));
-            guest.unreachable("/proc/1/environ", fs::read("/proc/1/environ").and_then(|bytes| {
-                if bytes.is_empty() { Err(io::Error::from_raw_os_error(libc::EACCES)) } else { Ok(()) }
-            }));
+            guest.unreachable(
+                "/proc/1/environ",
+                fs::read("/proc/1/environ").and_then(|bytes| {
+                    if bytes.is_empty() {
+                        Err(io::Error::from_raw_os_error(libc::EACCES))
+                    } else {
+                        Ok(())
+                    }
+                }),
+            );
         },
         outside: |stage| {
             let mut exec = stage.exec(&[], &[]);
@@ -192,8 +199,8 @@ fn dies_with_supervisor(stage: &Stage<'_>, count: usize) -> Verdict {
         Ok(supervisor) => supervisor,
         Err(error) => return Verdict::Inconclusive(error.to_string()),
     };
-    let came = stage
-        .wait_for(Duration::from_secs(8), || host::guests_with(&stage.marker).len() >= count);
+    let came =
+        stage.wait_for(Duration::from_secs(8), || host::guests_with(&stage.marker).len() >= count);
     // A version 1 group is joined a little later.
     sys::sleep_ms(40);
     let _ = supervisor.kill();
@@ -206,7 +213,11 @@ fn dies_with_supervisor(stage: &Stage<'_>, count: usize) -> Verdict {
     }
     let verdict = Verdict::held_if(
         gone,
-        format!("{count} processes, {} left {} ms after", stage.processes().len(), took.as_millis()),
+        format!(
+            "{count} processes, {} left {} ms after",
+            stage.processes().len(),
+            took.as_millis()
+        ),
     );
     verdict.and(groups_are_swept(stage, supervisor.id()))
 }

@@ -1,7 +1,7 @@
 //! Owns a classic-BPF interpreter, small enough to be believed, and a reading of the
 //! tables that has nothing to do with trees.
 
-use crate::seccomp::{Action, Condition, Group, Test, Verdict};
+use crate::seccomp::{Action, Condition, Group, Half, Test, Verdict};
 use libc::sock_filter;
 
 /// `struct seccomp_data`.
@@ -76,7 +76,11 @@ pub(super) fn expected(groups: &[Group], unknown: Verdict, invocation: &Invocati
 }
 
 fn test_holds(test: &Test, arguments: &[u64; 6]) -> bool {
-    let value = arguments[usize::from(test.argument)] as u32;
+    let value = arguments[usize::from(test.argument)];
+    let value = match test.half {
+        Half::Low => value as u32,
+        Half::High => (value >> 32) as u32,
+    };
     match test.condition {
         Condition::AnyBit(bits) => value & bits != 0,
         Condition::Above(limit) => value > limit,

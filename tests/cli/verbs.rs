@@ -1,0 +1,64 @@
+//! The verbs of `capsule` beside `exec`.
+
+use capsule_tests::{Binary, Caller, Run};
+
+const CALLERS: [Caller; 2] = [Caller::Current, Caller::Unprivileged];
+
+fn capsule(arguments: &[&str]) -> Run {
+    Run::new(arguments).binary(Binary::Capsule)
+}
+
+#[test]
+fn doctor_tells_every_wall_and_tries_a_run() {
+    for caller in CALLERS {
+        let report = capsule(&["doctor", "--json"]).caller(caller).finish().ended_with(0).json();
+        let jail = &report["backends"][0];
+        assert_eq!(jail["backend"], "jail");
+        assert_eq!(jail["usable"], true);
+        let walls = jail["walls"].as_array().expect("walls are a list");
+        assert_eq!(walls.len(), 16);
+        for wall in walls {
+            // What is not full says why, and how to get the rest.
+            let is_full = wall["state"] == "full";
+            assert!(is_full || (wall["why"].is_string() && wall["remedy"].is_string()), "{wall}");
+        }
+    }
+}
+
+#[test]
+fn the_benchmark_measures_this_host() {
+    let run = capsule(&["bench", "jail", "--rounds", "5", "--json"]).finish().ended_with(0);
+    let report = run.json();
+    let rows = report["rows"].as_array().expect("rows are a list");
+    for name in ["bare spawn", "capsule-run", "capsule-run --network"] {
+        let row = rows.iter().find(|row| row["name"] == name).expect(name);
+        let figure = |key: &str| row[key].as_u64().expect(key);
+        assert!(figure("min_us") > 0 && figure("min_us") <= figure("p50_us"), "{row}");
+        assert!(figure("p50_us") <= figure("p99_us"), "{row}");
+    }
+    assert!(report["memory_on_top_kib"].as_u64().is_some_and(|kib| kib > 0));
+}
+
+#[test]
+fn completions_and_man_pages_know_the_options() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = capsule(&["completions", shell, "--capsule-run"]).finish().ended_with(0);
+        assert!(script.text().contains("allow-host"), "{shell}");
+    }
+    let folder = capsule_tests::Scratch::new();
+    capsule(&["man", "--directory", &folder.at("man")]).finish().ended_with(0);
+    for (page, known) in [
+        ("capsule.1", "capsule\\-attack"),
+        ("capsule-run.1", "allow\\-host"),
+        ("capsule-exec.1", "allow\\-host"),
+        ("capsule-doctor.1", "json"),
+    ] {
+        assert!(folder.read(&format!("man/{page}")).contains(known), "{page}");
+    }
+}
+
+#[test]
+fn a_mistyped_verb_is_refused() {
+    let run = capsule(&["docter"]).finish().ended_with(2);
+    assert!(run.errors().contains("doctor"), "{}", run.errors());
+}
