@@ -15,7 +15,7 @@ use clap::Subcommand;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Run a command in a jail; the same options as capsule-run
-    Exec(capsule_jail::cli::Arguments),
+    Exec(Box<capsule_jail::cli::Arguments>),
     /// Tell what this host can enforce, and how to get the rest
     Doctor(doctor::Doctor),
     /// Try to break out of a sandbox on this host, and report what held
@@ -32,7 +32,7 @@ impl Verb {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             // `main` takes the usual way; this one is for a name that clap abbreviated.
-            Self::Exec(arguments) => Ok(capsule_jail::cli::run(arguments)),
+            Self::Exec(arguments) => Ok(capsule_jail::cli::run(*arguments)),
             Self::Doctor(doctor) => doctor.run(),
             Self::Attack(attack) => attack.run(),
             Self::Bench(bench) => bench.run(),
