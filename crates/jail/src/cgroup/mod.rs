@@ -147,7 +147,9 @@ pub(crate) fn sweep(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let is_ours = name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name != LEAF);
-        if is_ours && File::open(entry.path()).is_ok_and(|directory| lock(&directory)) {
+        // The lock is held until the directory is gone: its owner could be about to take it.
+        let directory = is_ours.then(|| File::open(entry.path()).ok()).flatten();
+        if directory.as_ref().is_some_and(lock) {
             // Fails while processes are in it: then it is the next run's turn.
             let _ = fs::remove_dir(entry.path());
         }
