@@ -14,9 +14,10 @@ work="$(mktemp -d "${TMPDIR:-/tmp}/capsule-engine.XXXXXX")"
 # shellcheck disable=SC2317 # called by the trap
 clean() {
   if [ -n "$engine" ]; then
-    kill "$engine" && wait "$engine" || true
+    kill "$engine" 2>/dev/null || true
+    wait "$engine" || true
   fi
-  rm -rf "$work" || true
+  rm -rf "$work"
 }
 trap clean EXIT
 

@@ -11,7 +11,7 @@
 #   CAPSULE_VM_ACCEL=kvm       use KVM (a KVM device can be there and still not
 #                              boot a stock kernel, so it is a choice)
 #   CAPSULE_VM_KERNEL=FILE     boot this kernel instead of Debian's cloud kernel
-#   CAPSULE_VM_TIMEOUT=SECONDS for the whole machine, 180 unless told
+#   CAPSULE_VM_TIMEOUT=SECONDS for the whole machine, 480 unless told
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)"
 called_from="$PWD"
@@ -122,7 +122,7 @@ printf '127.0.0.1 localhost capsule-vm\n' >"$system/etc/hosts"
 # --- the machine -------------------------------------------------------------
 
 accel="${CAPSULE_VM_ACCEL:-tcg}"
-limit="${CAPSULE_VM_TIMEOUT:-180}"
+limit="${CAPSULE_VM_TIMEOUT:-480}"
 cpu=max
 [ "$accel" != kvm ] || cpu=host
 echo "vm: $(basename "$kernel"), $accel, at most $limit s"

@@ -225,7 +225,7 @@ attack_holds() {
   case "$status" in 124 | 137 | 143) echo "not done after $attack_limit s of emulation"; return 77 ;; esac
   [ "$status" = 0 ] || { cat "$scratch/out" "$scratch/err"; return 1; }
 }
-attack_limit=60
+attack_limit=300
 
 # The tree is mounted before anything ran, so the first run proves itself too.
 check "runs a command and passes its exit code on" runs_a_command

@@ -1,6 +1,6 @@
 //! The command line of `capsule-run`, and of `capsule exec`, which is the same.
 //!
-//! What was typed ([`Arguments`]) becomes a [`TaskSpec`], laid over a profile and
+//! What was typed ([`Arguments`]) becomes a [`capsule_spec::TaskSpec`], laid over a profile and
 //! a configuration file; [`run`] does the rest and says it in text or JSON.
 
 mod arguments;
