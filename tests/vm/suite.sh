@@ -92,7 +92,7 @@ check() {
   else
     failed=$((failed + 1))
     echo "FAIL  $name ($took s, status $status)"
-    tail -n 25 "$scratch/log" | sed 's/^/      | /'
+    tail -n 60 "$scratch/log" | sed 's/^/      | /'
     sweep
   fi
 }
@@ -219,11 +219,11 @@ doctor_sees_cgroup_v2() {
 
 attack_holds() {
   [ -x /usr/bin/capsule ] || { echo "no capsule binary was given"; return 77; }
-  timeout -k 5 "$attack_limit" capsule attack --json >"$scratch/out" 2>"$scratch/err"
+  timeout -k 5 "$attack_limit" capsule attack >"$scratch/out" 2>"$scratch/err"
   status=$?
   # Emulated, the suite can be too slow; then it proves nothing either way.
   case "$status" in 124 | 137 | 143) echo "not done after $attack_limit s of emulation"; return 77 ;; esac
-  [ "$status" = 0 ] || { cat "$scratch/out" "$scratch/err"; return 1; }
+  [ "$status" = 0 ] || { grep -A 1 -E "ESCAPED|INCONCL|SKIPPED|attempts:" "$scratch/out"; return 1; }
 }
 attack_limit=300
 
@@ -238,7 +238,7 @@ check "cpu: half a processor is half a processor" cpu_limit_throttles
 check "kill -9 of the supervisor leaves nothing" dead_supervisor_leaves_nothing
 check "works without privileges" works_unprivileged
 check "doctor sees cgroup v2" doctor_sees_cgroup_v2
-patience=75
+patience=320
 check "attack: every wall holds" attack_holds
 
 echo "VM: $passed passed, $failed failed, $skipped skipped"

@@ -85,4 +85,6 @@ pub struct Outcome {
     pub error: Option<Failure>,
     /// Walls that stood less than fully in this run.
     pub weaker: Vec<WallStatus>,
+    /// What a person may want to know, beside errors: sentences.
+    pub notes: Vec<String>,
 }

@@ -2,7 +2,8 @@
 //! what the program inside printed.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -82,11 +83,12 @@ impl Stage<'_> {
         command
     }
 
-    /// A new, empty directory on the host. Readable by all: what keeps the jail
-    /// out must be the jail.
+    /// A new, empty directory on the host, open to all: what keeps the jail out must be
+    /// the jail, and where a file system cannot be id-mapped its user is a stranger.
     pub(super) fn directory(&self, name: &str) -> std::io::Result<PathBuf> {
         let path = self.root.join(self.attempt.name).join(name);
         fs::create_dir_all(&path)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o777))?;
         Ok(path)
     }
 

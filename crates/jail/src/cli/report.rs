@@ -71,6 +71,9 @@ impl Report {
             }
             say!("capsule: {} in {:?}", outcome.status.name(), outcome.metrics.wall);
         }
+        if !self.json && (self.verbose || outcome.error.is_some()) {
+            outcome.notes.iter().for_each(|note| say!("note: {note}"));
+        }
         if self.json {
             return self.print(&CommandResponse::of(outcome, timestamp));
         }

@@ -20,14 +20,24 @@ use crate::sys::{self, MountAttributes, Side};
 
 /// Opens every mount of the plan. Without the right to do so, the cloned process
 /// does it with the same rules.
-pub(super) fn open(plan: &Plan) -> Result<Vec<PreparedMount>, BackendError> {
-    plan.mounts.iter().map(|mount| prepare(mount, &plan.identity)).collect()
+pub(super) fn open(
+    plan: &Plan,
+    notes: &mut Vec<String>,
+) -> Result<Vec<PreparedMount>, BackendError> {
+    plan.mounts.iter().map(|mount| prepare(mount, &plan.identity, notes)).collect()
 }
 
-fn prepare(mount: &Mount, identity: &Identity) -> Result<PreparedMount, BackendError> {
+fn prepare(
+    mount: &Mount,
+    identity: &Identity,
+    notes: &mut Vec<String>,
+) -> Result<PreparedMount, BackendError> {
     let source = c_path(mount.source.as_path());
-    let tree =
-        if identity.mapped_by_supervisor { detach_mapped(mount, &source, identity)? } else { None };
+    let tree = if identity.mapped_by_supervisor {
+        detach_mapped(mount, &source, identity, notes)?
+    } else {
+        None
+    };
     let destination = mount.destination.as_path();
     let destination = destination.strip_prefix("/").unwrap_or(destination);
     let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -47,14 +57,22 @@ fn detach_mapped(
     mount: &Mount,
     source: &CStr,
     identity: &Identity,
+    notes: &mut Vec<String>,
 ) -> Result<Option<OwnedFd>, BackendError> {
     let tree = match detach(source) {
         Ok(tree) => tree,
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => return Ok(None),
         Err(error) => return Err(refused(mount, &error)),
     };
-    map_owner(&tree, identity)
+    let mapped = map_owner(&tree, identity)
         .map_err(|error| super::system_error("map the owner of a mount", &error))?;
+    if !mapped {
+        notes.push(format!(
+            "{} is on a file system that cannot be id-mapped: its files keep their owners, to whom \
+             the command is a stranger",
+            mount.source
+        ));
+    }
     Ok(Some(tree))
 }
 
@@ -94,8 +112,8 @@ pub(super) fn refused(mount: &Mount, error: &io::Error) -> BackendError {
 }
 
 /// File systems that cannot be id-mapped keep their owners: the jail's user is
-/// then a stranger to them, which is safe, only less useful.
-fn map_owner(tree: &OwnedFd, identity: &Identity) -> io::Result<()> {
+/// then a stranger to them, which is safe, only less useful. Says whether it was done.
+fn map_owner(tree: &OwnedFd, identity: &Identity) -> io::Result<bool> {
     let owner = rustix::fs::fstat(tree)?;
     let namespace = id_map(owner.st_uid, owner.st_gid, identity)?;
     let attributes = MountAttributes {
@@ -104,15 +122,16 @@ fn map_owner(tree: &OwnedFd, identity: &Identity) -> io::Result<()> {
         ..MountAttributes::default()
     };
     match sys::change_mount(tree.as_fd(), c"", true, attributes) {
+        Ok(()) => Ok(true),
         Err(error)
             if matches!(
                 error.raw_os_error(),
                 Some(libc::EINVAL | libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS)
             ) =>
         {
-            Ok(())
+            Ok(false)
         }
-        result => result,
+        Err(error) => Err(error),
     }
 }
 

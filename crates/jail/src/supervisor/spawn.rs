@@ -32,6 +32,8 @@ pub(super) struct Jail {
     pub(super) stdout: Stream,
     pub(super) stderr: Stream,
     pub(super) started: Instant,
+    /// For the outcome.
+    pub(super) notes: Vec<String>,
 }
 
 /// Clones the process that becomes PID 1. It waits for [`Jail::release`].
@@ -41,7 +43,8 @@ pub(super) fn start(
     output: Output,
     signals: Signals,
 ) -> Result<Jail, BackendError> {
-    let mounts = sources::open(plan)?;
+    let mut notes = Vec::new();
+    let mounts = sources::open(plan, &mut notes)?;
     let mut prepared = Prepared::new(plan, mounts);
     let ends = Ends::open(plan).map_err(|error| system_error("open pipes", &error))?;
     let signals = match signals {
@@ -80,6 +83,7 @@ pub(super) fn start(
                 stdout: Stream::new(ends.stdout.0, sink(rustix::stdio::stdout())),
                 stderr: Stream::new(ends.stderr.0, sink(rustix::stdio::stderr())),
                 started: Instant::now(),
+                notes,
             })
         }
         Err(error) => Err(clone_error(&error)),

@@ -68,6 +68,7 @@ pub(super) fn outcome(
             .filter(|status| !matches!(status.state, WallState::Full))
             .cloned()
             .collect(),
+        notes: end.notes,
     })
 }
 

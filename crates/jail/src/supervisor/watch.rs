@@ -50,6 +50,7 @@ pub(super) struct End {
     pub(super) lost: Option<Errno>,
     /// The door ended before the command did.
     pub(super) door_died: bool,
+    pub(super) notes: Vec<String>,
 }
 
 struct Watch<'a> {
@@ -406,6 +407,7 @@ impl Watch<'_> {
             peak_seen: self.peak_seen,
             visits,
             door_died,
+            notes: std::mem::take(&mut self.jail.notes),
             lost: self.jail.stdout.lost().or(self.jail.stderr.lost()),
             stdout: self.jail.take_stdout(),
             stderr: self.jail.take_stderr(),

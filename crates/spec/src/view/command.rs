@@ -42,6 +42,9 @@ pub struct CommandResponse {
     /// Present when a wall stood less than fully.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     weaker: Vec<WallView>,
+    /// Present when there is something to know beside errors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -104,6 +107,7 @@ impl CommandResponse {
             stdout_base64: exact(&outcome.stdout),
             stderr_base64: exact(&outcome.stderr),
             weaker: outcome.weaker.iter().filter_map(WallView::of).collect(),
+            notes: outcome.notes.clone(),
         }
     }
 
@@ -126,6 +130,7 @@ impl CommandResponse {
             completed: at,
             error: Some(failure),
             weaker: Vec::new(),
+            notes: Vec::new(),
         };
         Self::of(&outcome, format_time)
     }
