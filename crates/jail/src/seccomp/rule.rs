@@ -131,6 +131,9 @@ pub(super) const DENY: Action = Action::Always(EPERM);
 /// have a fallback that they take on ENOSYS and on nothing else.
 pub(super) const ABSENT: Action = Action::Always(Verdict::Errno(libc::ENOSYS as u16));
 
+/// The call is known, and answered as a file system that lacks the feature would.
+pub(super) const UNSUPPORTED: Action = Action::Always(Verdict::Errno(libc::EOPNOTSUPP as u16));
+
 pub(super) const EPERM: Verdict = Verdict::Errno(libc::EPERM as u16);
 
 /// `rule!(ACTION, "reason" => [SYS_read, SYS_write])`. Numbers come from `numbers`,

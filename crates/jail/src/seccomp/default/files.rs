@@ -1,7 +1,7 @@
 //! Default profile: files, descriptors and waiting on them.
 
 use crate::seccomp::checks;
-use crate::seccomp::rule::{ABSENT, ALLOW, Group, rule};
+use crate::seccomp::rule::{ABSENT, ALLOW, Group, UNSUPPORTED, rule};
 
 pub(super) const GROUP: Group = Group {
     title: "files and descriptors",
@@ -54,15 +54,14 @@ pub(super) const GROUP: Group = Group {
         ),
         rule!(
             ALLOW,
-            "file metadata; without capabilities ids change only to the caller's own, and \
-             security.* attributes not at all"
+            "file metadata; without capabilities ids change only to the caller's own"
             => [
                 SYS_fstat, SYS_newfstatat, SYS_statx, SYS_statfs, SYS_fstatfs, SYS_faccessat,
                 SYS_faccessat2, SYS_fchown, SYS_fchownat, SYS_utimensat, SYS_truncate,
                 SYS_ftruncate, SYS_fallocate, SYS_getxattr, SYS_lgetxattr, SYS_fgetxattr,
-                SYS_setxattr, SYS_lsetxattr, SYS_fsetxattr, SYS_listxattr, SYS_llistxattr,
+                SYS_listxattr, SYS_llistxattr,
                 SYS_flistxattr, SYS_removexattr, SYS_lremovexattr, SYS_fremovexattr,
-                SYS_getxattrat, SYS_setxattrat, SYS_listxattrat, SYS_removexattrat,
+                SYS_getxattrat, SYS_listxattrat, SYS_removexattrat,
             ]
         ),
         rule!(
@@ -90,6 +89,13 @@ pub(super) const GROUP: Group = Group {
                 SYS_epoll_pwait2, SYS_eventfd2, SYS_signalfd4, SYS_inotify_init1,
                 SYS_inotify_add_watch, SYS_inotify_rm_watch,
             ]
+        ),
+        rule!(
+            UNSUPPORTED,
+            "attributes of files: in a folder of the host they would be labels and access lists \
+             that outlive the jail, and kernels with BPF LSM before 6.10 let an owner write \
+             security labels; programs that copy them go on without"
+            => [SYS_setxattr, SYS_lsetxattr, SYS_fsetxattr, SYS_setxattrat]
         ),
         rule!(
             ABSENT,
