@@ -379,39 +379,7 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
 }
 
-/// Runs `work` in a process that shares this one's memory and descriptors, and
-/// returns its process id. It runs beside the caller, on another processor where
-/// there is one.
-///
-/// `work` must not touch what libc keeps for each thread (errno included) and
-/// must not panic; `stack` and `shared` must stay untouched until it was reaped.
-pub(crate) fn lend_hand<T: Sync>(
-    stack: &mut [u128],
-    work: extern "C" fn(&T) -> c_int,
-    shared: &T,
-) -> io::Result<i32> {
-    // SAFETY: a reference and a void pointer are passed alike, so the signatures agree.
-    let work: extern "C" fn(*mut libc::c_void) -> c_int = unsafe { std::mem::transmute(work) };
-    let flags = libc::CLONE_VM | libc::CLONE_FILES | libc::CLONE_FS | libc::SIGCHLD;
-    let top = stack.as_mut_ptr_range().end;
-    // SAFETY: the caller keeps `stack` and `shared` alive and untouched until it has
-    // reaped the child, which alone runs on that stack; u128 aligns it as the ABI demands.
-    let pid = unsafe { libc::clone(work, top.cast(), flags, ptr::from_ref(shared) as *mut _) };
-    check(c_long::from(pid)).map(|pid| pid as i32)
-}
-
-/// Waits for a child that [`lend_hand`] started; its exit code, or EIO for any other end.
-pub(crate) fn join_hand(pid: i32) -> io::Result<i32> {
-    let (status, _) = reap(pid)?;
-    if libc::WIFEXITED(status) {
-        Ok(libc::WEXITSTATUS(status))
-    } else {
-        Err(io::Error::from_raw_os_error(libc::EIO))
-    }
-}
-
 /// Brings the loopback interface of a socket's network namespace up (netdevice(7)).
-/// Free of libc's errno, so a lent hand may call it.
 pub(crate) fn raise_loopback(socket: BorrowedFd<'_>) -> rustix::io::Result<()> {
     let mut request = MaybeUninit::<libc::ifreq>::zeroed();
     // SAFETY: zeroed is a valid ifreq: it holds bytes, integers and a union of both.
@@ -425,43 +393,6 @@ pub(crate) fn raise_loopback(socket: BorrowedFd<'_>) -> rustix::io::Result<()> {
     };
     // SAFETY: the setter above pairs the request with its opcode.
     unsafe { rustix::ioctl::ioctl(socket, setter) }
-}
-
-/// Gives this process a new, empty network namespace. Free of libc's errno.
-pub(crate) fn leave_network() -> rustix::io::Result<()> {
-    // SAFETY: only the network changes; no memory or descriptor table is unshared.
-    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }
-}
-
-/// `SIOCGSKNS` of linux/sockios.h: a descriptor of the network namespace of a socket.
-struct NamespaceOfSocket;
-
-// SAFETY: the call takes no argument and returns a new descriptor as its result.
-unsafe impl rustix::ioctl::Ioctl for NamespaceOfSocket {
-    type Output = OwnedFd;
-    const IS_MUTATING: bool = false;
-
-    fn opcode(&self) -> rustix::ioctl::Opcode {
-        0x894c
-    }
-
-    fn as_ptr(&mut self) -> *mut libc::c_void {
-        ptr::null_mut()
-    }
-
-    unsafe fn output_from_ptr(
-        result: rustix::ioctl::IoctlOutput,
-        _: *mut libc::c_void,
-    ) -> rustix::io::Result<OwnedFd> {
-        // SAFETY: only called after success, when the result is a descriptor that nothing owns.
-        Ok(unsafe { OwnedFd::from_raw_fd(result) })
-    }
-}
-
-/// The network namespace of a socket. Free of libc's errno.
-pub(crate) fn network_namespace(socket: BorrowedFd<'_>) -> rustix::io::Result<OwnedFd> {
-    // SAFETY: `NamespaceOfSocket` describes the call truthfully.
-    unsafe { rustix::ioctl::ioctl(socket, NamespaceOfSocket) }
 }
 
 /// Leaves a real-time scheduling class for the ordinary one, and a priority above

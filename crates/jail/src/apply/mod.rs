@@ -32,8 +32,6 @@ pub(crate) struct Inside<'a> {
     /// Trees of the caller's mounts, opened here when the supervisor could not.
     trees: &'a [Cell<Option<RawFd>>],
     io_counters: Option<OwnedFd>,
-    /// Makes the network, until it is entered.
-    hand: Option<network::Hand>,
 }
 
 /// One step of containment.
@@ -57,8 +55,8 @@ const fn step(
 pub(crate) const STEPS: &[Step] = &[
     // First: nothing that the caller had open may be reachable by any later mistake.
     step("close inherited descriptors", ErrorCode::SetupFailed, identity::close_descriptors),
-    // The kernel takes longest over this, so it starts first and runs beside the rest.
-    step("start making the network", ErrorCode::OutOfResources, network::start),
+    // Needs no identity, so it overlaps with the supervisor writing the maps.
+    step("raise loopback", ErrorCode::SetupFailed, network::raise_loopback),
     // Files of a tmpfs cannot be made by a user that is not mapped.
     step("become the jail's user", ErrorCode::NamespacesUnavailable, identity::assume),
     // After the change of user, which clears it (prctl(2)).
@@ -83,8 +81,7 @@ pub(crate) const STEPS: &[Step] = &[
     step("mount /proc", ErrorCode::SetupFailed, view::mount_proc),
     step("mask /proc", ErrorCode::SetupFailed, view::mask_proc),
     step("leave the old root", ErrorCode::SetupFailed, view::pivot),
-    step("enter the network", ErrorCode::SetupFailed, network::enter),
-    // The listener must belong to this network namespace.
+    // The last thing that another process waits for.
     step("open the door's listener", ErrorCode::DoorFailed, network::open_listener),
     // While /proc/self still belongs to this user.
     step("open the I/O counters", ErrorCode::SetupFailed, view::open_counters),
@@ -122,8 +119,7 @@ pub(crate) fn become_init(
     control: BorrowedFd<'_>,
     trees: &[Cell<Option<RawFd>>],
 ) -> ! {
-    let mut inside =
-        Inside { prepared, control, item: Cell::new(0), trees, io_counters: None, hand: None };
+    let mut inside = Inside { prepared, control, item: Cell::new(0), trees, io_counters: None };
     for (index, step) in STEPS.iter().enumerate() {
         inside.item.set(0);
         if let Err(error) = (step.run)(&mut inside) {

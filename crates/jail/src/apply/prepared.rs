@@ -1,19 +1,14 @@
 //! The plan in the form that the kernel takes, made before the clone.
 
-use std::cell::RefCell;
 use std::ffi::CString;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::Path;
 
 use capsule_spec::Access;
 
-use super::network::Made;
 use crate::landlock::Rules;
 use crate::plan::{Identity, Plan, ProcessRlimit, RootStep};
 use crate::seccomp;
-
-/// 16 KiB: the hand's calls nest a few frames deep.
-const HAND_STACK: usize = 1024;
 
 /// All that the steps need, without anything left to allocate.
 pub(crate) struct Prepared {
@@ -22,9 +17,6 @@ pub(crate) struct Prepared {
     pub(crate) has_door: bool,
     /// Whether the supervisor must add up what the private files hold.
     pub(crate) shows_files: bool,
-    pub(crate) network: Made,
-    /// For the process that makes the network.
-    pub(crate) hand_stack: RefCell<Vec<u128>>,
     /// Descriptors that stay open, sorted.
     pub(crate) keep: Vec<RawFd>,
     /// Options of the private tmpfs.
@@ -82,8 +74,6 @@ impl Prepared {
             shares_network: plan.shares_network,
             has_door: !plan.door.is_empty(),
             shows_files: plan.adds_up_memory,
-            network: Made::default(),
-            hand_stack: RefCell::new(vec![0; HAND_STACK]),
             keep: Vec::new(),
             tmpfs: c_string(&format!(
                 "size={},nr_inodes={},mode=0755",

@@ -66,7 +66,7 @@ pub(super) fn start(
         &confine,
     );
     let trees: Vec<Cell<Option<RawFd>>> = prepared.mounts.iter().map(|_| Cell::new(None)).collect();
-    match sys::clone_into(namespaces(), cgroup) {
+    match sys::clone_into(namespaces(plan), cgroup) {
         Ok(Side::Inside) => apply::become_init(&prepared, &command, ends.control.1.as_fd(), &trees),
         Ok(Side::Outside { pid, pidfd }) => {
             let cap = plan.limits.max_output.bytes();
@@ -119,15 +119,15 @@ impl Drop for Jail {
     }
 }
 
-/// All but the network's, which the jail makes itself beside its other steps.
-fn namespaces() -> u64 {
+fn namespaces(plan: &Plan) -> u64 {
     const CLONE_NEWTIME: u64 = 0x80;
     let flags = libc::CLONE_NEWUSER
         | libc::CLONE_NEWNS
         | libc::CLONE_NEWPID
         | libc::CLONE_NEWIPC
         | libc::CLONE_NEWUTS
-        | libc::CLONE_NEWCGROUP;
+        | libc::CLONE_NEWCGROUP
+        | if plan.shares_network { 0 } else { libc::CLONE_NEWNET };
     flags as u64 | CLONE_NEWTIME
 }
 
