@@ -62,3 +62,13 @@ fn a_mistyped_verb_is_refused() {
     let run = capsule(&["docter"]).finish().ended_with(2);
     assert!(run.errors().contains("doctor"), "{}", run.errors());
 }
+
+/// A full disk, or a reader that is gone, is no panic.
+#[test]
+fn an_answer_that_cannot_be_given_is_an_error() {
+    for verb in [&["doctor"][..], &["doctor", "--json"], &["completions", "bash"], &["man"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+        let run = capsule(verb).stdout(full).finish().ended_with(1);
+        assert!(run.errors().starts_with("error: ") && !run.errors().contains("panicked"), "{run}");
+    }
+}

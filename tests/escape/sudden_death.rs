@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use capsule_tests::{Caller, Run, Running};
+use capsule_tests::{Caller, Run, Running, Signal, send_signal};
 
 const CALLERS: [Caller; 2] = [Caller::Current, Caller::Unprivileged];
 
@@ -89,4 +89,31 @@ fn nobody_else_holds_the_callers_streams() {
         }
     }
     run.kill_and_audit();
+}
+
+/// Without its door a run does not have what it was given, so it is no success; nor
+/// does the supervisor spin on a door that says nothing more.
+#[test]
+fn a_door_that_dies_is_reported() {
+    for caller in CALLERS {
+        let script = "echo ready; sleep 2";
+        let run = Run::shell(&["--allow-host", "192.0.2.1"], script).caller(caller).start();
+        run.wait_for("ready");
+        send_signal(door_of(run.pid()), Signal::Kill);
+        let end = run.finish().ended_with(1);
+        assert!(end.errors().contains("error[E2006]"), "{end}");
+    }
+}
+
+/// The supervisor's child that has no process namespace of its own.
+fn door_of(supervisor: u32) -> u32 {
+    let children = format!("/proc/{supervisor}/task/{supervisor}/children");
+    let children = fs::read_to_string(children).expect("the supervisor lives");
+    let is_door = |pid: &u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let names = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+        names.is_some_and(|names| names.split_whitespace().count() == 1)
+    };
+    let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+    children.into_iter().find(is_door).expect("there is a door")
 }

@@ -3,12 +3,14 @@
 //! Owns: the verbs. One file a verb under `commands`; [`wire`] alone names
 //! concrete backends.
 
+mod answer;
 mod attack;
 mod bench;
 mod commands;
 mod wire;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -32,7 +34,7 @@ fn main() -> ExitCode {
     match Capsule::parse_from(arguments).verb.run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
     }

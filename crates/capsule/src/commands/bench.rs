@@ -1,11 +1,10 @@
 //! `capsule bench`: sandboxes of this host side by side.
-#![allow(clippy::print_stdout, reason = "a verb's answer goes to stdout")]
 
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use crate::bench;
+use crate::{answer, bench};
 
 /// What to measure.
 #[derive(Debug, Args)]
@@ -31,9 +30,9 @@ impl Bench {
         let Suite::Jail = self.suite;
         let report = bench::jail(self.rounds)?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&report)?);
+            answer::give(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
         } else {
-            print!("{report}");
+            answer::give(&report.to_string())?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,10 +1,11 @@
 //! `capsule completions`: scripts for shells.
 
-use std::io;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
+
+use crate::answer;
 
 /// For which shell, and which of the two programs.
 #[derive(Debug, Args)]
@@ -23,7 +24,9 @@ impl Completions {
         } else {
             (crate::Capsule::command(), "capsule")
         };
-        clap_complete::generate(self.shell, &mut command, name, &mut io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut command, name, &mut script);
+        answer::give(&String::from_utf8(script)?)?;
         Ok(ExitCode::SUCCESS)
     }
 }

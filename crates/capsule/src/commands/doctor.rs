@@ -1,5 +1,4 @@
 //! `capsule doctor`: what this host can enforce, found out by trying.
-#![allow(clippy::print_stdout, reason = "a verb's answer goes to stdout")]
 
 use std::process::ExitCode;
 
@@ -9,7 +8,7 @@ use serde_json::json;
 use capsule_backend::Capabilities;
 use capsule_spec::WallState;
 
-use crate::wire;
+use crate::{answer, wire};
 
 /// How to answer.
 #[derive(Debug, Args)]
@@ -22,12 +21,13 @@ pub(crate) struct Doctor {
 impl Doctor {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let found: Vec<_> = wire::backends().iter().map(|backend| backend.capabilities()).collect();
-        if self.json {
+        let text = if self.json {
             let backends: Vec<_> = found.iter().map(to_json).collect();
-            println!("{}", serde_json::to_string_pretty(&json!({ "backends": backends }))?);
+            format!("{}\n", serde_json::to_string_pretty(&json!({ "backends": backends }))?)
         } else {
-            found.iter().for_each(print);
-        }
+            found.iter().map(to_text).collect()
+        };
+        answer::give(&text)?;
         let usable = found.iter().any(|capabilities| capabilities.usable.is_ok());
         Ok(if usable { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -43,26 +43,24 @@ fn to_json(capabilities: &Capabilities) -> serde_json::Value {
     })
 }
 
-fn print(capabilities: &Capabilities) {
-    match &capabilities.usable {
-        Ok(()) => {
-            println!("{}: usable; a trial run behind all walls ended well", capabilities.name)
-        }
-        Err(failure) => println!("{}: not usable\n{failure}", capabilities.name),
-    }
-    for (name, value) in &capabilities.facts {
-        println!("  {name}: {value}");
-    }
-    println!();
+fn to_text(capabilities: &Capabilities) -> String {
+    let name = capabilities.name;
+    let mut lines = match &capabilities.usable {
+        Ok(()) => vec![format!("{name}: usable; a trial run behind all walls ended well")],
+        Err(failure) => vec![format!("{name}: not usable"), failure.to_string()],
+    };
+    lines.extend(capabilities.facts.iter().map(|(name, value)| format!("  {name}: {value}")));
+    lines.push(String::new());
     for status in &capabilities.walls {
         let (mark, why) = match &status.state {
             WallState::Full => ("full  ", status.wall.summary()),
             WallState::Weaker(why) => ("weaker", why.as_str()),
             WallState::Absent(why) => ("absent", why.as_str()),
         };
-        println!("  {mark}  {:<12}  {why}", status.wall.name());
-        if let Some(remedy) = &status.remedy {
-            println!("                        hint: {remedy}");
-        }
+        lines.push(format!("  {mark}  {:<12}  {why}", status.wall.name()));
+        let remedy = status.remedy.iter();
+        lines.extend(remedy.map(|remedy| format!("{:24}hint: {remedy}", "")));
     }
+    lines.push(String::new());
+    lines.join("\n")
 }

@@ -9,6 +9,8 @@ use anyhow::Context;
 use clap::{Args, Command, CommandFactory};
 use clap_mangen::Man as Page;
 
+use crate::answer;
+
 /// Where to.
 #[derive(Debug, Args)]
 pub(crate) struct Man {
@@ -21,7 +23,9 @@ impl Man {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let capsule = crate::Capsule::command();
         let Some(directory) = self.directory else {
-            write_page(capsule, &mut io::stdout())?;
+            let mut page = Vec::new();
+            write_page(capsule, &mut page)?;
+            answer::give(&String::from_utf8(page)?)?;
             return Ok(ExitCode::SUCCESS);
         };
         fs::create_dir_all(&directory)

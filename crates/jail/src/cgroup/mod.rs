@@ -146,7 +146,8 @@ fn lock(directory: &File) -> bool {
 pub(crate) fn sweep(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let is_ours = name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name != LEAF);
+        let id = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let is_ours = id.is_some_and(|id| id.parse::<ExecutionId>().is_ok());
         // The lock is held until the directory is gone: its owner could be about to take it.
         let directory = is_ours.then(|| File::open(entry.path()).ok()).flatten();
         if directory.as_ref().is_some_and(lock) {

@@ -22,7 +22,8 @@ const SLOT_BITS: u32 = 5;
 pub struct Identity {
     /// The user and group inside.
     pub inside: u32,
-    /// The user that the host sees; never 0.
+    /// The user that the host sees: never 0, but for root of a nested user namespace
+    /// that can map nobody else (the wall `user` is weaker then).
     pub outside_user: u32,
     /// The group that the host sees.
     pub outside_group: u32,
