@@ -46,12 +46,21 @@ pub(crate) fn block_signals() {
 }
 
 /// Gives the command the default action and an empty mask for every signal.
-/// execve(2) resets handlers, so only what may be ignored matters: the classic
-/// signals, by a caller such as nohup(1) or by the Rust runtime.
+///
+/// By the raw call: musl's sigaction takes a lock for SIGABRT, which another thread
+/// of the calling program may have held at the clone (its posix_spawn does), and
+/// refuses the signals that it keeps for itself.
 pub(crate) fn reset_signals() {
-    for signal in 1..=libc::SIGSYS {
-        // SAFETY: SIG_DFL needs no handler; errors (SIGKILL, SIGSTOP) do not matter.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    /// The kernel's sigaction: handler, flags, restorer and mask, all zero for SIG_DFL.
+    const DEFAULT: [u64; 4] = [0; 4];
+    const MASK_BYTES: usize = 8;
+    let none = ptr::null_mut::<u64>();
+    for signal in 1..=64 {
+        // SAFETY: `DEFAULT` is a complete sigaction of the kernel; the old one is not
+        // asked for. Errors (SIGKILL, SIGSTOP) do not matter.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), none, MASK_BYTES)
+        };
     }
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigemptyset initialises the local.
