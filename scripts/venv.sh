@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Makes the Python environment of the tests and prints its path.
+# Makes a Python environment and prints its path.
+#
+#   scripts/venv.sh [REQUIREMENTS]    default: those of the tests
 #
 # It is named after its requirements and its interpreter. A venv cannot be
 # moved, so it is built in place under a lock, and a stamp says that it is whole.
@@ -7,7 +9,7 @@ set -euo pipefail
 # shellcheck source=scripts/env.sh
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
-requirements=scripts/requirements-test.txt
+requirements="${1:-scripts/requirements-test.txt}"
 key="$({
   cat "$requirements"
   python3 -c 'import sys; print(sys.version, sys.base_prefix)'

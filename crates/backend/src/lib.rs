@@ -1,9 +1,10 @@
 //! What every backend promises, and the suite that holds it to that.
 //!
-//! Owns: [`Backend`], [`Capabilities`], [`BackendError`], [`Observer`].
+//! Owns: [`Backend`], [`Capabilities`], [`BackendError`], [`Observer`]; [`guest`].
 //! Refuses to know: how any backend works.
 
 mod contract;
+pub mod guest;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -1,0 +1,266 @@
+//! A Python program in a sandbox: one store, one instance.
+//!
+//! ```text
+//!   open ──▶ new ──declare──▶ loaded ──call──▶ (begin ⇄ advance) ──▶ value
+//!              └───────────call───▲
+//! ```
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use capsule_backend::guest::{
+    Declared, Grant, Guest, GuestError, Guests, Meter, Outside, Pending, Usage,
+};
+use capsule_spec::{ErrorCode, Failure};
+use serde::Deserialize;
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{Engine, Store, Trap};
+
+use crate::host::bindings::capsule::guest::types::{self, Step};
+use crate::host::bindings::{Python, PythonPre};
+use crate::host::{Event, State, bindings};
+use crate::memory::{Pool, Recycling};
+use crate::runtime::{self, FUEL_SLICE, Prepared};
+
+/// A prepared guest, loaded into this process.
+pub struct Runtime {
+    engine: Engine,
+    guest: PythonPre<State>,
+    pool: Pool,
+}
+
+impl Runtime {
+    /// Loads it. At most `most_idle` used memories are kept for later guests.
+    ///
+    /// # Errors
+    /// When its files cannot be mapped or are not what they should be.
+    pub fn new(prepared: &Prepared, most_idle: usize) -> wasmtime::Result<Self> {
+        let pool = Pool::new(prepared.image()?, most_idle)?;
+        let engine = runtime::runner(&pool)?;
+        let component = prepared.component(&engine)?;
+        let mut linker = Linker::<State>::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        bindings::capsule::guest::host::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+        let guest = PythonPre::new(linker.instantiate_pre(&component)?)?;
+        Ok(Self { engine, guest, pool })
+    }
+
+    /// How used memories are made new on this host.
+    pub fn recycling(&self) -> Recycling {
+        self.pool.recycling()
+    }
+}
+
+impl Guests for Runtime {
+    fn open(&self, outside: Arc<dyn Outside>) -> Result<Box<dyn Guest>, Failure> {
+        let pulse = crate::host::Pulse::default();
+        let mut store = Store::new(&self.engine, State::new(outside, pulse.clone()));
+        store.limiter(|state| &mut state.memory);
+        store.fuel_async_yield_interval(Some(FUEL_SLICE)).map_err(broken)?;
+        Ok(Box::new(PythonGuest {
+            store,
+            guest: self.guest.clone(),
+            instance: None,
+            pulse,
+            is_loaded: false,
+            fuel: 0,
+        }))
+    }
+}
+
+struct PythonGuest {
+    store: Store<State>,
+    guest: PythonPre<State>,
+    instance: Option<Python>,
+    pulse: crate::host::Pulse,
+    is_loaded: bool,
+    /// Burnt in calls that are over.
+    fuel: u64,
+}
+
+/// What `load` answers.
+#[derive(Deserialize)]
+struct Loaded<'a> {
+    #[serde(borrow)]
+    tasks: &'a serde_json::value::RawValue,
+    pure: bool,
+}
+
+impl Guest for PythonGuest {
+    fn declare<'a>(&'a mut self, bounds: &'a Grant) -> Pending<'a, Result<Declared, GuestError>> {
+        Box::pin(self.metered(bounds, async |this: &mut Self| {
+            let text = this.load(None).await?;
+            let loaded: Loaded<'_> = serde_json::from_str(&text).map_err(|_| nonsense())?;
+            Ok(Declared { functions: loaded.tasks.get().to_owned(), is_pure: loaded.pure })
+        }))
+    }
+
+    fn call<'a>(
+        &'a mut self,
+        function: &'a str,
+        arguments: &'a str,
+        grant: &'a Grant,
+    ) -> Pending<'a, Result<String, GuestError>> {
+        Box::pin(self.metered(grant, async move |this: &mut Self| {
+            if !this.is_loaded {
+                this.load(Some(&grant.environment)).await?;
+            }
+            this.run(function, arguments, &grant.environment).await
+        }))
+    }
+
+    fn evaluate<'a>(
+        &'a mut self,
+        code: &'a str,
+        name: &'a str,
+        grant: &'a Grant,
+    ) -> Pending<'a, Result<String, GuestError>> {
+        Box::pin(self.metered(grant, async move |this: &mut Self| {
+            let (instance, store) = this.instance().await?;
+            let result = instance.call_evaluate(store, code, name).await;
+            answered(result)
+        }))
+    }
+
+    fn usage(&self) -> Usage {
+        let state = self.store.data();
+        Usage { fuel: self.fuel, ram: state.memory.peak as u64, requests: Vec::new() }
+    }
+}
+
+impl PythonGuest {
+    /// Runs `work` under the limits of a grant, and charges what it burnt.
+    async fn metered<T>(
+        &mut self,
+        grant: &Grant,
+        work: impl AsyncFnOnce(&mut Self) -> Result<T, GuestError>,
+    ) -> Result<T, GuestError> {
+        self.store.data_mut().memory.most =
+            usize::try_from(grant.ram.bytes()).unwrap_or(usize::MAX);
+        let given = grant.meter.left();
+        self.store.set_fuel(given).map_err(|error| GuestError::Failed(broken(error)))?;
+        let mut account = Account { guest: self, meter: &grant.meter, given, charged: 0 };
+        let pulse = account.guest.pulse.clone();
+        let result = {
+            let Account { guest, meter, charged, .. } = &mut account;
+            let mut work = pin!(work(guest));
+            std::future::poll_fn(|context| match work.as_mut().poll(context) {
+                Poll::Ready(result) => Poll::Ready(result),
+                Poll::Pending if pulse.is_waiting() => Poll::Pending,
+                Poll::Pending => {
+                    *charged += FUEL_SLICE;
+                    meter.charge(FUEL_SLICE);
+                    match meter.left() {
+                        0 => Poll::Ready(Err(GuestError::OutOfFuel)),
+                        _ => Poll::Pending,
+                    }
+                }
+            })
+            .await
+        };
+        drop(account);
+        result
+    }
+
+    async fn instance(&mut self) -> Result<(&Python, &mut Store<State>), GuestError> {
+        if self.instance.is_none() {
+            self.instance =
+                Some(self.guest.instantiate_async(&mut self.store).await.map_err(crashed)?);
+        }
+        let instance = self.instance.as_ref().expect("made above");
+        Ok((instance, &mut self.store))
+    }
+
+    async fn load(
+        &mut self,
+        environment: Option<&[(String, String)]>,
+    ) -> Result<String, GuestError> {
+        self.is_loaded = true;
+        let (instance, store) = self.instance().await?;
+        answered(instance.call_load(store, environment).await)
+    }
+
+    async fn run(
+        &mut self,
+        function: &str,
+        arguments: &str,
+        environment: &[(String, String)],
+    ) -> Result<String, GuestError> {
+        let (instance, store) = self.instance().await?;
+        let mut step =
+            answered(instance.call_begin(store, function, arguments, environment).await)?;
+        loop {
+            let most = match step {
+                Step::Done(value) => return Ok(value),
+                Step::Waiting(most) => most.map(Duration::from_nanos),
+            };
+            // Between two steps nothing of the guest is on a stack.
+            let events = self.events(most).await;
+            let events: Vec<types::Event> = events.into_iter().map(types::Event::from).collect();
+            let (instance, store) = self.instance().await?;
+            step = answered(instance.call_advance(store, &events).await)?;
+        }
+    }
+
+    async fn events(&mut self, most: Option<Duration>) -> Vec<Event> {
+        let _waiting = self.pulse.waiting();
+        let operations = &mut self.store.data_mut().operations;
+        if most.is_none() && operations.is_idle() {
+            // It waits for nothing; it may say so itself.
+            return Vec::new();
+        }
+        operations.wait(&[], most).await
+    }
+}
+
+/// Settles what a call burnt, also when it is dropped half-way.
+struct Account<'a> {
+    guest: &'a mut PythonGuest,
+    meter: &'a Meter,
+    given: u64,
+    charged: u64,
+}
+
+impl Drop for Account<'_> {
+    fn drop(&mut self) {
+        let left = self.guest.store.get_fuel().unwrap_or(0);
+        let burnt = self.given.saturating_sub(left);
+        self.guest.fuel += burnt;
+        if burnt >= self.charged {
+            self.meter.charge(burnt - self.charged);
+        } else {
+            self.meter.refund(self.charged - burnt);
+        }
+    }
+}
+
+fn answered<T>(result: wasmtime::Result<Result<T, types::Failure>>) -> Result<T, GuestError> {
+    match result {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(failure)) => Err(GuestError::Raised {
+            kind: failure.kind,
+            message: failure.message,
+            traceback: failure.detail,
+        }),
+        Err(error) => Err(crashed(error)),
+    }
+}
+
+fn crashed(error: wasmtime::Error) -> GuestError {
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => GuestError::OutOfFuel,
+        Some(Trap::StackOverflow) => GuestError::Crashed("it recursed too deeply".to_owned()),
+        Some(trap) => GuestError::Crashed(trap.to_string()),
+        None => GuestError::Crashed(format!("{error:#}")),
+    }
+}
+
+fn nonsense() -> GuestError {
+    GuestError::Crashed("it answered with something else than was asked".to_owned())
+}
+
+fn broken(error: wasmtime::Error) -> Failure {
+    Failure::new(ErrorCode::SystemFailure, format!("the sandbox could not be built: {error:#}"))
+}

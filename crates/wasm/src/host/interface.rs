@@ -1,0 +1,139 @@
+//! The WIT interface `capsule:guest/host`, answered.
+
+use std::time::Duration;
+
+use capsule_backend::guest::{Channel, GuestError};
+
+use super::operations::Event;
+use super::state::State;
+use bindings::capsule::guest::host::{Host, Module};
+use bindings::capsule::guest::types;
+
+/// What `wasmtime` makes of `guests/python/wit`.
+#[allow(missing_docs, unreachable_pub, clippy::all)]
+pub(crate) mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../../guests/python/wit",
+        world: "python",
+        imports: {
+            "capsule:guest/host.wait": async | trappable,
+            default: trappable,
+        },
+        exports: { default: async },
+        require_store_data_send: true,
+    });
+}
+
+impl types::Host for State {}
+
+impl Host for State {
+    fn source(&mut self, name: String) -> wasmtime::Result<Option<Module>> {
+        let found = self.outside.source(&name);
+        Ok(found.map(|source| Module {
+            path: source.path,
+            is_package: source.is_package,
+            source: source.bytes,
+        }))
+    }
+
+    fn emit(&mut self, channel: u8, bytes: Vec<u8>) -> wasmtime::Result<()> {
+        let channel = if channel == 2 { Channel::Stderr } else { Channel::Stdout };
+        self.outside.output(channel, &bytes);
+        Ok(())
+    }
+
+    fn call(
+        &mut self,
+        task: String,
+        arguments: String,
+    ) -> wasmtime::Result<Result<u64, types::Failure>> {
+        let call = self.outside.call(&task, arguments);
+        Ok(self.operations.begin(async move { Ok(call.await.map_err(failure)?.into_bytes()) }))
+    }
+
+    fn connect(
+        &mut self,
+        host: String,
+        port: u16,
+    ) -> wasmtime::Result<Result<u64, types::Failure>> {
+        Ok(Err(denied(format!("{host}:{port} is not allowed"))))
+    }
+
+    fn secure(
+        &mut self,
+        _connection: u64,
+        _name: String,
+        _verify: bool,
+    ) -> wasmtime::Result<Result<u64, types::Failure>> {
+        Ok(Err(denied("no connection".to_owned())))
+    }
+
+    fn send(
+        &mut self,
+        _connection: u64,
+        _bytes: Vec<u8>,
+    ) -> wasmtime::Result<Result<u64, types::Failure>> {
+        Ok(Err(denied("no connection".to_owned())))
+    }
+
+    fn receive(
+        &mut self,
+        _connection: u64,
+        _most: u32,
+    ) -> wasmtime::Result<Result<u64, types::Failure>> {
+        Ok(Err(denied("no connection".to_owned())))
+    }
+
+    fn close(&mut self, _connection: u64) -> wasmtime::Result<()> {
+        Ok(())
+    }
+
+    fn cancel(&mut self, operation: u64) -> wasmtime::Result<()> {
+        self.operations.cancel(operation);
+        Ok(())
+    }
+
+    async fn wait(
+        &mut self,
+        operations: Vec<u64>,
+        most: Option<u64>,
+    ) -> wasmtime::Result<Vec<types::Event>> {
+        let _waiting = self.pulse.waiting();
+        let most = most.map(Duration::from_nanos);
+        let events = self.operations.wait(&operations, most).await;
+        Ok(events.into_iter().map(types::Event::from).collect())
+    }
+}
+
+impl From<Event> for types::Event {
+    fn from(event: Event) -> Self {
+        Self { id: event.id, outcome: event.outcome }
+    }
+}
+
+/// A failure of the host's, for the guest.
+fn denied(message: String) -> types::Failure {
+    types::Failure { kind: "Denied".to_owned(), message, detail: String::new() }
+}
+
+/// How a caller sees the failure of a task that it called.
+fn failure(error: GuestError) -> types::Failure {
+    let (kind, message, detail) = match error {
+        GuestError::Raised { kind, message, traceback } => (kind, message, traceback),
+        GuestError::OutOfFuel => {
+            ("FuelExhausted".to_owned(), "it used up its compute budget".to_owned(), String::new())
+        }
+        GuestError::TimedOut => {
+            ("Timeout".to_owned(), "it ran longer than its timeout".to_owned(), String::new())
+        }
+        GuestError::Crashed(text) => ("Crashed".to_owned(), text, String::new()),
+        GuestError::Failed(failure) => {
+            let kind = match failure.code.blame() {
+                capsule_spec::Blame::Policy => "Denied",
+                _ => "Refused",
+            };
+            (kind.to_owned(), failure.message, failure.code.code().to_owned())
+        }
+    };
+    types::Failure { kind, message, detail }
+}

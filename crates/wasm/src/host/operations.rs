@@ -1,0 +1,126 @@
+//! What a guest has begun and not yet heard the end of.
+//!
+//! Each operation is a task of its own on the host; its answer arrives in one queue.
+//! Dropping [`Operations`] ends them all, and with them the tasks that were called.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::interface::bindings::capsule::guest::types::Failure;
+
+/// An answer.
+pub(crate) struct Event {
+    pub(crate) id: u64,
+    pub(crate) outcome: Result<Vec<u8>, Failure>,
+}
+
+/// Begun operations of one guest.
+pub(crate) struct Operations {
+    next: u64,
+    running: HashMap<u64, AbortHandle>,
+    sender: mpsc::UnboundedSender<Event>,
+    receiver: mpsc::UnboundedReceiver<Event>,
+    answered: VecDeque<Event>,
+}
+
+/// More than this at once is a guest that has lost control.
+const MOST: usize = 4096;
+
+impl Operations {
+    pub(crate) fn new() -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        Self { next: 1, running: HashMap::new(), sender, receiver, answered: VecDeque::new() }
+    }
+
+    /// Begins one: its number.
+    pub(crate) fn begin(
+        &mut self,
+        work: impl Future<Output = Result<Vec<u8>, Failure>> + Send + 'static,
+    ) -> Result<u64, Failure> {
+        if self.running.len() + self.answered.len() >= MOST {
+            return Err(Failure {
+                kind: "TooMany".to_owned(),
+                message: format!("more than {MOST} operations at once"),
+                detail: String::new(),
+            });
+        }
+        let id = self.next;
+        self.next += 1;
+        let sender = self.sender.clone();
+        let task = tokio::spawn(async move {
+            let outcome = work.await;
+            // Nobody listens any more when the guest is gone.
+            let _ = sender.send(Event { id, outcome });
+        });
+        self.running.insert(id, task.abort_handle());
+        Ok(id)
+    }
+
+    /// Ends one; its answer is not heard.
+    pub(crate) fn cancel(&mut self, id: u64) {
+        if let Some(task) = self.running.remove(&id) {
+            task.abort();
+        }
+        self.answered.retain(|event| event.id != id);
+    }
+
+    /// Whether any is under way or unheard.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.answered.is_empty()
+    }
+
+    /// Waits until one of `ids` (any, if there are none) has an answer, or `most` has
+    /// passed. An empty answer means that time has passed.
+    pub(crate) async fn wait(&mut self, ids: &[u64], most: Option<Duration>) -> Vec<Event> {
+        // A time too far to be told is no limit.
+        let until = most.and_then(|most| Instant::now().checked_add(most));
+        loop {
+            while let Ok(event) = self.receiver.try_recv() {
+                self.hear(event);
+            }
+            let taken = self.take(ids);
+            if !taken.is_empty() || most == Some(Duration::ZERO) {
+                return taken;
+            }
+            let next = self.receiver.recv();
+            let event = match until {
+                None => next.await,
+                Some(until) => match tokio::time::timeout_at(until, next).await {
+                    Ok(event) => event,
+                    Err(_) => return Vec::new(),
+                },
+            };
+            // The sender lives in `self`, so the queue never ends.
+            if let Some(event) = event {
+                self.hear(event);
+            }
+        }
+    }
+
+    fn hear(&mut self, event: Event) {
+        if self.running.remove(&event.id).is_some() {
+            self.answered.push_back(event);
+        }
+    }
+
+    fn take(&mut self, ids: &[u64]) -> Vec<Event> {
+        if ids.is_empty() {
+            return self.answered.drain(..).collect();
+        }
+        let (taken, kept) = self.answered.drain(..).partition(|event| ids.contains(&event.id));
+        self.answered = kept;
+        Vec::from(taken)
+    }
+}
+
+impl Drop for Operations {
+    fn drop(&mut self) {
+        for task in self.running.values() {
+            task.abort();
+        }
+    }
+}

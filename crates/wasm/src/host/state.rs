@@ -1,0 +1,102 @@
+//! What the host keeps for one guest.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use capsule_backend::guest::Outside;
+use wasmtime::ResourceLimiter;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use super::operations::Operations;
+
+/// The store's data.
+pub(crate) struct State {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    pub(crate) memory: MemoryLimit,
+    pub(crate) operations: Operations,
+    pub(crate) outside: Arc<dyn Outside>,
+    pub(crate) pulse: Pulse,
+}
+
+impl State {
+    pub(crate) fn new(outside: Arc<dyn Outside>, pulse: Pulse) -> Self {
+        // No argument, no variable, no file, no socket; streams that go nowhere.
+        let wasi = WasiCtxBuilder::new().build();
+        Self {
+            wasi,
+            table: ResourceTable::new(),
+            memory: MemoryLimit::default(),
+            operations: Operations::new(),
+            outside,
+            pulse,
+        }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Bounds linear memory, and remembers its peak.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryLimit {
+    /// Bytes that memory may grow to. What a guest starts with does not count as growth.
+    pub(crate) most: usize,
+    /// The most it has had.
+    pub(crate) peak: usize,
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // At instantiation the current size is 0: that much every guest has.
+        let granted = current == 0 || desired <= self.most;
+        if granted {
+            self.peak = self.peak.max(desired);
+        }
+        Ok(granted)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        const MOST: usize = 100_000;
+        Ok(current == 0 || desired <= MOST)
+    }
+}
+
+/// Whether the guest waits for its host. When it stops for a moment and does not
+/// wait, it has burnt a slice of fuel.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pulse(Arc<AtomicBool>);
+
+impl Pulse {
+    /// It waits until the answer is dropped.
+    pub(crate) fn waiting(&self) -> Waiting {
+        self.0.store(true, Ordering::Relaxed);
+        Waiting(self.clone())
+    }
+
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+pub(crate) struct Waiting(Pulse);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.0.store(false, Ordering::Relaxed);
+    }
+}

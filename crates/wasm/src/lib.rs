@@ -1,0 +1,24 @@
+//! Guests of Capsule in WebAssembly.
+//!
+//! Owns: the prepared runtimes and their cache, the memory of guests, and every
+//! host function that a guest can call.
+//! Refuses to know: what a run is, who calls whom, where a policy comes from.
+//!
+//! ```text
+//!   Language::prepare ──▶ Prepared (code and memory image, as files)
+//!                             │ Runtime::new
+//!                             ▼
+//!                          Runtime ──▶ PythonGuest: one store, one instance
+//!                                        │ load, begin, advance
+//!                                        ▼
+//!                             host/: output, sources, operations, files, network
+//! ```
+
+mod guest;
+mod host;
+mod memory;
+mod runtime;
+
+pub use guest::Runtime;
+pub use memory::Recycling;
+pub use runtime::{Language, PrepareError, Prepared, Progress, Stage, StripError};

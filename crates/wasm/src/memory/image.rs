@@ -1,0 +1,38 @@
+//! A file that holds what a memory holds at the start.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use super::sys::Mapping;
+
+/// A memory image: immutable once it is made.
+#[derive(Clone)]
+pub struct Image {
+    pub(super) file: Arc<File>,
+    pub(super) length: usize,
+}
+
+impl Image {
+    /// Takes `file`, whose length must be a multiple of 64 KiB, a WebAssembly page.
+    ///
+    /// Nobody may change or cut the file while it is mapped: it must lie in a folder
+    /// that only its owner can reach, or be sealed.
+    pub fn new(file: File) -> io::Result<Self> {
+        let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+        if length == 0 || length % (64 * 1024) != 0 {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a memory image"));
+        }
+        Ok(Self { file: Arc::new(file), length })
+    }
+
+    /// Bytes in it.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The image to read from, shared by all.
+    pub(super) fn map_read_only(&self) -> io::Result<Mapping> {
+        Mapping::of_file(&self.file, self.length)
+    }
+}

@@ -1,0 +1,16 @@
+//! The memory of guests: an image that is mapped copy-on-write, and a pool of
+//! mappings that keep their pages.
+//!
+//! A guest's image is tens of megabytes, of which a task changes a few. A mapping
+//! that has been used is made new by copying back only the pages that the task
+//! wrote, which the kernel names in `/proc/self/pagemap`. Where that file is closed,
+//! the whole mapping is made anew: slower, and just as clean. If anything about
+//! it is in doubt, the mapping is thrown away.
+
+mod image;
+mod pool;
+mod slot;
+mod sys;
+
+pub use image::Image;
+pub use pool::{Pool, Recycling};

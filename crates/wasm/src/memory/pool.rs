@@ -1,0 +1,187 @@
+//! Slots to be used again.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::image::Image;
+use super::slot::Slot;
+use super::sys::{Linear, Mapping, Pagemap};
+
+/// How a used slot is made new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recycling {
+    /// The pages that were written are copied back.
+    WrittenPages,
+    /// The whole mapping is made anew, because `/proc/self/pagemap` is closed.
+    WholeMapping,
+}
+
+/// Makes the memories of guests from one image.
+#[derive(Clone)]
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    image: Image,
+    original: Mapping,
+    pagemap: Option<Pagemap>,
+    idle: Mutex<Vec<Slot>>,
+    most_idle: usize,
+}
+
+/// A memory of a module that is not the guest's own is small: the adapters'.
+const LEAST_MAIN: usize = 1 << 20;
+const WASM32: usize = 4 << 30;
+
+impl Pool {
+    /// A pool over an image that keeps at most `most_idle` slots for later.
+    pub fn new(image: Image, most_idle: usize) -> io::Result<Self> {
+        let original = image.map_read_only()?;
+        let pagemap = Pagemap::open();
+        let idle = Mutex::new(Vec::new());
+        Ok(Self { shared: Arc::new(Shared { image, original, pagemap, idle, most_idle }) })
+    }
+
+    /// How used slots are made new on this host.
+    pub fn recycling(&self) -> Recycling {
+        match self.shared.pagemap {
+            Some(_) => Recycling::WrittenPages,
+            None => Recycling::WholeMapping,
+        }
+    }
+
+    fn take(&self, capacity: usize, guard: usize) -> io::Result<Slot> {
+        let idle = self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match idle {
+            Some(slot) if slot.capacity == capacity => Ok(slot),
+            _ => Slot::new(&self.shared.image, capacity, guard),
+        }
+    }
+}
+
+impl Shared {
+    /// Makes a slot new and keeps it; throws it away if that fails.
+    fn take_back(&self, mut slot: Slot) {
+        thread_local! {
+            static ENTRIES: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+        }
+        let is_full = || {
+            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.len() >= self.most_idle
+        };
+        if is_full() {
+            return;
+        }
+        let renewed = ENTRIES.with_borrow_mut(|entries| {
+            slot.renew(&self.image, self.original.bytes(), self.pagemap.as_ref(), entries)
+        });
+        if renewed.is_ok() {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
+        }
+    }
+}
+
+impl Pool {
+    /// A memory as wasmtime asks for one: see [`wasmtime::MemoryCreator`].
+    pub(super) fn create(
+        &self,
+        minimum: usize,
+        maximum: Option<usize>,
+        reserved: Option<usize>,
+        guard: usize,
+    ) -> io::Result<Box<dyn Linear>> {
+        let capacity = reserved.or(maximum).unwrap_or(WASM32).max(minimum);
+        if minimum < LEAST_MAIN {
+            return Ok(Box::new(Small::new(minimum, capacity, guard)?));
+        }
+        if minimum > self.shared.image.length() {
+            let why = "the image is smaller than the memory that it is for";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        let slot = self.take(capacity, guard)?;
+        Ok(Box::new(Main { slot: Some(slot), shared: self.shared.clone() }))
+    }
+}
+
+/// The memory of a guest.
+struct Main {
+    /// Always there until it is dropped.
+    slot: Option<Slot>,
+    shared: Arc<Shared>,
+}
+
+impl Main {
+    fn slot(&self) -> &Slot {
+        self.slot.as_ref().expect("only drop takes it")
+    }
+}
+
+impl Linear for Main {
+    fn length(&self) -> usize {
+        self.slot().length()
+    }
+
+    fn capacity(&self) -> usize {
+        self.slot().capacity
+    }
+
+    fn grow(&mut self, length: usize) -> io::Result<()> {
+        self.slot.as_mut().expect("only drop takes it").grow(length)
+    }
+
+    fn base(&self) -> *mut u8 {
+        self.slot().base()
+    }
+}
+
+impl Drop for Main {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            self.shared.take_back(slot);
+        }
+    }
+}
+
+/// A small memory, used once.
+struct Small {
+    mapping: Mapping,
+    length: usize,
+    capacity: usize,
+}
+
+impl Small {
+    fn new(length: usize, capacity: usize, guard: usize) -> io::Result<Self> {
+        let whole = capacity.checked_add(guard).ok_or(io::ErrorKind::OutOfMemory)?;
+        let mut mapping = Mapping::reserve(whole)?;
+        if length > 0 {
+            mapping.open(0, length)?;
+        }
+        Ok(Self { mapping, length, capacity })
+    }
+}
+
+impl Linear for Small {
+    fn length(&self) -> usize {
+        self.length
+    }
+
+    fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    fn grow(&mut self, length: usize) -> io::Result<()> {
+        if length > self.capacity {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        if length > self.length {
+            self.mapping.open(self.length, length - self.length)?;
+            self.length = length;
+        }
+        Ok(())
+    }
+
+    fn base(&self) -> *mut u8 {
+        self.mapping.base()
+    }
+}

@@ -1,0 +1,42 @@
+//! The settings of wasmtime, in one place: code that was compiled with other
+//! settings is not loaded.
+
+use std::sync::Arc;
+
+use wasmtime::{Config, Engine, OptLevel};
+
+use crate::memory::Pool;
+
+/// Fuel units between two moments at which a running guest lets others run, and its
+/// deadline be looked at: about a millisecond.
+pub(crate) const FUEL_SLICE: u64 = 500_000;
+
+/// An engine that compiles guests.
+pub(crate) fn compiler() -> wasmtime::Result<Engine> {
+    Engine::new(&settings())
+}
+
+/// An engine whose guests' memories come from `pool`.
+pub(crate) fn runner(pool: &Pool) -> wasmtime::Result<Engine> {
+    Engine::new(settings().with_host_memory(Arc::new(pool.clone())))
+}
+
+fn settings() -> Config {
+    let mut config = Config::new();
+    config
+        // Fuel bounds work, and is the same in every run of the same program; it also
+        // is what interrupts a loop. Epochs on top would cost a quarter more.
+        .consume_fuel(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        // NaN bits may differ between processors; nothing else of a guest does.
+        .cranelift_nan_canonicalization(true)
+        // Python recurses on this stack.
+        .max_wasm_stack(8 << 20)
+        .async_stack_size(10 << 20)
+        // Traces of wasm frames help nobody: guests bring tracebacks of their own.
+        .wasm_backtrace_max_frames(None)
+        .generate_address_map(false)
+        .native_unwind_info(false)
+        .wasm_memory64(false);
+    config
+}

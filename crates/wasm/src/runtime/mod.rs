@@ -1,0 +1,43 @@
+//! From a guest that the binary carries to one that is ready to be instantiated.
+
+mod cache;
+mod engine;
+mod prepare;
+mod strip;
+mod sys;
+
+pub(crate) use engine::{FUEL_SLICE, runner};
+pub use prepare::{PrepareError, Prepared, Progress, Stage};
+pub use strip::StripError;
+
+use std::path::Path;
+
+/// A guest language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// CPython.
+    Python,
+}
+
+impl Language {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Python => "python",
+        }
+    }
+
+    /// The packed guest and its hash.
+    fn carried(self) -> (&'static [u8], &'static str) {
+        match self {
+            Self::Python => include!(concat!(env!("OUT_DIR"), "/python.rs")),
+        }
+    }
+
+    /// Makes the guest ready, or finds it ready in `cache`.
+    ///
+    /// # Errors
+    /// [`PrepareError`] when the binary carries no guest or the cache cannot be used.
+    pub fn prepare(self, cache: &Path, progress: &dyn Progress) -> Result<Prepared, PrepareError> {
+        prepare::prepare(self, cache, progress)
+    }
+}

@@ -1,0 +1,133 @@
+//! Unpacks, strips and compiles a guest, once for a machine.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::path::Path;
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use super::cache::{Cache, Entry};
+use super::{Language, engine, strip, sys};
+use crate::memory::Image;
+
+/// A step of the work, for people who wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Unpacking what the binary carries.
+    Unpack,
+    /// Compiling it for this processor; takes seconds.
+    Compile,
+    /// Writing the result.
+    Store,
+}
+
+/// Hears how far it is. Not called when the guest is ready already.
+pub trait Progress: Sync {
+    /// A step begins.
+    fn stage(&self, stage: Stage);
+}
+
+/// Why a guest is not ready.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The binary was built without it.
+    #[error("this binary was built without the {language} runtime")]
+    NotCarried {
+        /// Which one.
+        language: &'static str,
+    },
+    /// What the binary carries is damaged.
+    #[error("the {language} runtime in this binary is damaged")]
+    Damaged {
+        /// Which one.
+        language: &'static str,
+        /// How.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The cache cannot be used.
+    #[error("the cache {path} cannot be used")]
+    Cache {
+        /// Where it is.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The compiler or loader failed.
+    #[error("the {language} runtime could not be loaded")]
+    Engine {
+        /// Which one.
+        language: &'static str,
+        /// Why.
+        #[source]
+        source: wasmtime::Error,
+    },
+}
+
+/// A guest whose code and memory are files, ready to be mapped.
+pub struct Prepared {
+    pub(crate) language: Language,
+    entry: Entry,
+}
+
+const CODE: &str = "code.cwasm";
+const IMAGE: &str = "memory.img";
+
+pub(super) fn prepare(
+    language: Language,
+    cache: &Path,
+    progress: &dyn Progress,
+) -> Result<Prepared, PrepareError> {
+    let name = language.name();
+    let (packed, hash) = language.carried();
+    if packed.is_empty() {
+        return Err(PrepareError::NotCarried { language: name });
+    }
+    let failed = |source| PrepareError::Cache { path: cache.display().to_string(), source };
+    let engine =
+        engine::compiler().map_err(|source| PrepareError::Engine { language: name, source })?;
+    let key = format!("{name}-{}-{:016x}", &hash[..16], compatibility(&engine));
+    let cache = Cache::open(cache).map_err(failed)?;
+    if let Ok(entry) = cache.entry(&key) {
+        return Ok(Prepared { language, entry });
+    }
+    progress.stage(Stage::Unpack);
+    let damaged = |source| PrepareError::Damaged { language: name, source };
+    let component = zstd::decode_all(packed).map_err(|error| damaged(error.into()))?;
+    let stripped = strip::strip(&component).map_err(|error| damaged(error.into()))?;
+    drop(component);
+    progress.stage(Stage::Compile);
+    let code = engine
+        .precompile_component(&stripped.component)
+        .map_err(|source| PrepareError::Engine { language: name, source })?;
+    progress.stage(Stage::Store);
+    let entry = cache.create(&key, &[(CODE, &code), (IMAGE, &stripped.image)]).map_err(failed)?;
+    Ok(Prepared { language, entry })
+}
+
+impl Prepared {
+    /// The memory image.
+    pub(crate) fn image(&self) -> io::Result<Image> {
+        Image::new(self.entry.file(IMAGE)?)
+    }
+
+    /// The code, mapped.
+    pub(crate) fn component(&self, engine: &Engine) -> wasmtime::Result<Component> {
+        sys::load(engine, &self.entry.path.join(CODE))
+    }
+
+    /// What names it: another runtime or engine has another key.
+    pub fn key(&self) -> String {
+        self.entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+/// Code that another version or setting of the engine compiled has another number.
+fn compatibility(engine: &Engine) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    env!("CARGO_PKG_VERSION").hash(&mut hasher);
+    hasher.finish()
+}

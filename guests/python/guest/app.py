@@ -1,0 +1,82 @@
+"""What the host calls. Imported once, when the runtime is built; its memory is the image."""
+
+import gc
+import sys
+
+import wit_world
+from componentize_py_types import Err
+from wit_world.imports import types
+
+# The order matters: the standard library is collected from the build's file system,
+# then what WebAssembly cannot have is replaced.
+from guest import stdlib
+
+stdlib.preload()
+
+from guest import stubs
+
+stubs.install()
+stdlib.freeze()
+
+from guest import sockets, tls
+
+sockets.install()
+tls.install()
+
+from guest import loop, operations, output, program, report, session, sleep, threads, values
+
+for _part in (loop, output, sleep, threads, program):
+    _part.install()
+
+
+def _failed(error: BaseException) -> Err:
+    return Err(types.Failure(*report.of(error)))
+
+
+class WitWorld(wit_world.WitWorld):
+    def load(self, environment: list[tuple[str, str]] | None) -> str:
+        try:
+            return program.load(environment)
+        except BaseException as error:
+            raise _failed(error) from None
+        finally:
+            output.flush()
+
+    def begin(self, task: str, arguments: str, environment: list[tuple[str, str]]) -> types.Step:
+        try:
+            return _step(loop.begin(lambda: program.invoke(task, arguments, environment)))
+        except BaseException as error:
+            raise _failed(error) from None
+        finally:
+            output.flush()
+
+    def advance(self, events: list[types.Event]) -> types.Step:
+        try:
+            operations.deliver(events)
+            return _step(loop.resume())
+        except BaseException as error:
+            raise _failed(error) from None
+        finally:
+            output.flush()
+
+    def evaluate(self, code: str, name: str) -> str:
+        try:
+            return session.evaluate(code, name)
+        except BaseException as error:
+            raise _failed(error) from None
+        finally:
+            output.flush()
+
+
+def _step(state: loop.State) -> types.Step:
+    if isinstance(state, loop.Done):
+        return types.Step_Done(values.encode(state.value))
+    return types.Step_Waiting(state.nanoseconds)
+
+
+sys.path[:] = [program.PACKAGES]
+sys.path_importer_cache.clear()
+sys.dont_write_bytecode = True
+gc.collect()
+# What is alive now lives for ever: no collection need look at it, or write to it.
+gc.freeze()

@@ -1,0 +1,99 @@
+"""Operations that the host performs: begun here, answered by events.
+
+The one place where this guest can wait. A synchronous wait blocks in the host's
+`wait`; an asynchronous one returns to the host, which calls `advance`. Between two
+calls of the host nothing of this is on a stack: it is data, and can be saved.
+"""
+
+from collections.abc import Callable
+
+from componentize_py_types import Err, Ok
+from wit_world.imports import host
+
+#: An answer: the bytes, or the host's failure.
+Answer = tuple[bytes | None, object | None]
+
+_answers: dict[int, Answer] = {}
+_listeners: dict[int, Callable[[Answer], None]] = {}
+
+
+class HostFailure(Exception):
+    """The host refused an operation, or it failed."""
+
+    def __init__(self, failure):
+        super().__init__(failure.message)
+        self.kind = failure.kind
+        self.message = failure.message
+        self.detail = failure.detail
+
+
+def begin(start: Callable[..., int], *arguments) -> int:
+    """Begins an operation: its number."""
+    try:
+        return start(*arguments)
+    except Err as error:
+        raise HostFailure(error.value) from None
+
+
+def listen(operation: int, listener: Callable[[Answer], None]) -> None:
+    """Has `listener` called with the answer, when it comes."""
+    _listeners[operation] = listener
+
+
+def forget(operation: int) -> None:
+    """Nobody waits for this operation any more."""
+    _listeners.pop(operation, None)
+    _answers.pop(operation, None)
+    host.cancel(operation)
+
+
+def deliver(events) -> None:
+    """Hands answers to those who wait for them."""
+    for event in events:
+        outcome = event.outcome
+        answer = (outcome.value, None) if isinstance(outcome, Ok) else (None, outcome.value)
+        listener = _listeners.pop(event.id, None)
+        if listener is not None:
+            listener(answer)
+        else:
+            _answers[event.id] = answer
+
+
+def pending() -> bool:
+    """Whether anybody waits for an operation."""
+    return bool(_listeners)
+
+
+def poll(nanoseconds: int | None) -> None:
+    """Waits until any operation has an answer, at most for so long."""
+    deliver(host.wait([], nanoseconds))
+
+
+def pause(nanoseconds: int) -> None:
+    """Waits for time alone: answers that come meanwhile stay with the host."""
+    host.wait([0], nanoseconds)
+
+
+def answered(operation: int) -> bool:
+    """Whether the answer is there."""
+    if operation not in _answers:
+        deliver(host.wait([operation], 0))
+    return operation in _answers
+
+
+def take(operation: int, seconds: float | None = None) -> bytes:
+    """Waits for one operation; TimeoutError after so many seconds, the operation then goes on."""
+    if operation not in _answers:
+        most = None if seconds is None else max(0, int(seconds * 1e9))
+        deliver(host.wait([operation], most))
+        if operation not in _answers:
+            raise TimeoutError("timed out")
+    return value(_answers.pop(operation))
+
+
+def value(answer: Answer) -> bytes:
+    """The bytes of an answer, or its failure raised."""
+    data, failure = answer
+    if failure is not None:
+        raise HostFailure(failure)
+    return data

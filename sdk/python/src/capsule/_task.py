@@ -1,0 +1,162 @@
+"""The ``@task`` decorator."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, overload
+
+from . import _runtime
+from ._submission import Submission
+
+__all__ = ["AllowedFile", "Task", "task"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class AllowedFile(TypedDict, total=False):
+    """A file or folder, and how it may be used."""
+
+    path: str
+    mode: Literal["ro", "read-only", "rw", "read-write"]
+
+
+class Task(Generic[P, R]):
+    """A function that runs in a sandbox of its own when it is called."""
+
+    def __init__(self, function: Callable[P, R], options: dict[str, Any], place: tuple[str, int]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.options = options
+        self.name: str = options["name"]
+        self.place = place
+        self.is_async = inspect.iscoroutinefunction(function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        runtime = _runtime.current()
+        if self.is_async:
+            return runtime.submit_async(self.name, self.function, args, kwargs)  # type: ignore
+        return runtime.call(self.name, self.function, args, kwargs)
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Submission[R]:
+        """Starts the task and returns at once; several run in parallel."""
+        return _runtime.current().submit(self.name, self.function, args, kwargs)
+
+    def map(self, items: Iterable[Any]) -> list[Any]:
+        """Runs the task once for each item, in parallel; the values in the order of the items.
+
+        The first failure is raised after all have ended.
+        """
+        submissions = [self.submit(item) for item in items]  # type: ignore[call-arg]
+        return gather(submissions)
+
+    def __repr__(self) -> str:
+        return f"<task {self.name!r}>"
+
+
+def gather(submissions: list[Submission[Any]]) -> list[Any]:
+    """The values of all; the first failure, once all have ended."""
+    values: list[Any] = []
+    failure: Exception | None = None
+    for submission in submissions:
+        try:
+            values.append(submission.result())
+        except Exception as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    return values
+
+
+@overload
+def task(function: Callable[P, R], /) -> Task[P, R]: ...
+
+
+@overload
+def task(
+    *,
+    name: str | None = None,
+    compute: str | int | None = None,
+    ram: str | int | None = None,
+    timeout: str | int | float | None = None,
+    max_retries: int | None = None,
+    allowed_files: Iterable[str | AllowedFile] | None = None,
+    allowed_hosts: Iterable[str] | None = None,
+    env_variables: Iterable[str] | None = None,
+    isolation: Literal["wasm", "jail"] | None = None,
+) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+
+
+def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Makes a function a task: called from another task, it runs in its own sandbox.
+
+    :param name: what the task is called; default: the function's name
+    :param compute: ``"LOW"``, ``"MEDIUM"`` (default), ``"HIGH"``, or an exact number of fuel units
+    :param ram: memory, ``"512MB"``, ``"64MiB"``; default ``"256MiB"``
+    :param timeout: ``"30s"``, ``"5m"``, or milliseconds as a number; default ``"60s"``
+    :param max_retries: how often a failed task is tried again; default 0
+    :param allowed_files: files and folders of the project; ``"./data"`` may be read and written,
+        ``{"path": "./data", "mode": "ro"}`` only read; default: none
+    :param allowed_hosts: hosts that may be reached: ``"api.example.com"``, ``"*.example.com"``,
+        ``"*"``, each with an optional ``:port``; default: none
+    :param env_variables: names of environment variables that the task sees; default: none
+    :param isolation: ``"wasm"`` (default), or ``"jail"``: CPython in a Linux jail, where
+        packages with native code work
+    """
+    frame = sys._getframe(1)
+    place = (frame.f_code.co_filename, frame.f_lineno)
+
+    if function is not None:
+        if not callable(function):
+            raise TypeError("task() takes options by name: @task(name=…)")
+        return _declare(function, {}, place)
+
+    unknown = options.keys() - _OPTIONS
+    if unknown:
+        word = sorted(unknown)[0]
+        raise TypeError(f"task() has no option {word!r}{_nearest(word)}")
+    given = {key: _plain(value) for key, value in options.items() if value is not None}
+    return lambda function: _declare(function, given, place)
+
+
+_OPTIONS = {
+    "name",
+    "compute",
+    "ram",
+    "timeout",
+    "max_retries",
+    "allowed_files",
+    "allowed_hosts",
+    "env_variables",
+    "isolation",
+}
+
+
+def _nearest(word: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(word, _OPTIONS, 1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _plain(value: Any) -> Any:
+    """Options are what JSON can hold; anything else stays to be refused by the host with its type."""
+    if isinstance(value, (str, int, float, bool)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Iterable):
+        return [_plain(item) for item in value]
+    if hasattr(value, "__fspath__"):
+        return value.__fspath__()
+    raise TypeError(f"a task option cannot be {type(value).__name__}")
+
+
+def _declare(function: Callable[..., Any], given: dict[str, Any], place: tuple[str, int]) -> Task[..., Any]:
+    options = {"name": getattr(function, "__name__", "task"), **given}
+    declared: Task[..., Any] = Task(function, options, place)
+    _runtime.on_declared(declared)
+    return declared

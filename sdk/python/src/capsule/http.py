@@ -1,0 +1,167 @@
+"""A small HTTP client that works inside the sandbox and outside.
+
+Inside, connections go through the host, which checks every one of them (each
+redirect too) against the task's ``allowed_hosts``.
+"""
+
+from __future__ import annotations
+
+import json as _json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .errors import CapsuleError
+
+__all__ = ["HttpError", "Response", "delete", "get", "head", "patch", "post", "put", "request"]
+
+#: The most bytes of a response body that are read into memory.
+MAX_BODY_BYTES = 64 * 1024 * 1024
+_MOST_REDIRECTS = 10
+
+
+class HttpError(CapsuleError, OSError):
+    """A request could not be made or answered. A status such as 404 is no error."""
+
+
+class Response:
+    """An answer. ``content`` is its body, undecoded."""
+
+    def __init__(self, status_code: int, headers: Iterable[tuple[str, str]], content: bytes, url: str) -> None:
+        self.status_code = status_code
+        self.headers: dict[str, str] = {}
+        for name, value in headers:
+            name = name.lower()
+            self.headers[name] = f"{self.headers[name]}, {value}" if name in self.headers else value
+        self.content = content
+        self.url = url
+
+    def ok(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status_code < 300
+
+    def text(self) -> str:
+        """The body as text, by the charset of its content type (default UTF-8)."""
+        charset = "utf-8"
+        for part in self.headers.get("content-type", "").split(";")[1:]:
+            key, _, value = part.strip().partition("=")
+            if key.lower() == "charset":
+                charset = value.strip("\"'") or charset
+        try:
+            return self.content.decode(charset, "replace")
+        except LookupError:
+            return self.content.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        return _json.loads(self.content)
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status_code}>"
+
+
+def request(
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    params: Mapping[str, Any] | None = None,
+    json: Any = None,
+    data: str | bytes | Mapping[str, Any] | None = None,
+    timeout: float | None = 30.0,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    follow_redirects: bool = True,
+) -> Response:
+    """Makes a request; ``timeout`` is in seconds, for each read and write."""
+    import urllib.parse
+
+    sent = {"accept": "*/*", "user-agent": "capsule", **{k.lower(): v for k, v in (headers or {}).items()}}
+    body: bytes | None = None
+    if json is not None and data is not None:
+        raise ValueError("json and data contradict each other")
+    if json is not None:
+        body = _json.dumps(json, allow_nan=False).encode()
+        sent.setdefault("content-type", "application/json")
+    elif isinstance(data, Mapping):
+        body = urllib.parse.urlencode(data, doseq=True).encode()
+        sent.setdefault("content-type", "application/x-www-form-urlencoded")
+    elif isinstance(data, str):
+        body = data.encode()
+    elif data is not None:
+        body = bytes(data)
+    if params:
+        url += ("&" if "?" in url else "?") + urllib.parse.urlencode(params, doseq=True)
+    for _ in range(_MOST_REDIRECTS + 1):
+        response = _once(method.upper(), url, sent, body, timeout, max_body_bytes)
+        location = response.headers.get("location")
+        if not follow_redirects or location is None or response.status_code not in (301, 302, 303, 307, 308):
+            return response
+        target = urllib.parse.urljoin(url, location)
+        if urllib.parse.urlsplit(target)[:2] != urllib.parse.urlsplit(url)[:2]:
+            # What was meant for one host is not told to another.
+            for name in ("authorization", "cookie", "proxy-authorization"):
+                sent.pop(name, None)
+        if response.status_code == 303 or (response.status_code in (301, 302) and method.upper() == "POST"):
+            method, body = "GET", None
+            sent.pop("content-type", None)
+        url = target
+    raise HttpError(f"more than {_MOST_REDIRECTS} redirects")
+
+
+def _once(
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes | None,
+    timeout: float | None,
+    most: int,
+) -> Response:
+    import http.client
+    import urllib.parse
+
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise HttpError(f"not a URL with http or https: {url!r}")
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname, parts.port, timeout=timeout)
+    try:
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request(method, urllib.parse.quote(path, safe="/%:?#[]@!$&'()*+,;=~-._"), body, dict(headers))
+        answer = connection.getresponse()
+        content = answer.read(most + 1)
+        if len(content) > most:
+            raise HttpError(f"the body of {url} is larger than {most} bytes")
+        return Response(answer.status, answer.getheaders(), content, url)
+    except http.client.HTTPException as error:
+        raise HttpError(f"{url}: {error or type(error).__name__}") from error
+    finally:
+        connection.close()
+
+
+def get(url: str, headers: Mapping[str, str] | None = None, **options: Any) -> Response:
+    """GET; options as for :func:`request`."""
+    return request("GET", url, headers=headers, **options)
+
+
+def post(url: str, json: Any = None, data: Any = None, headers: Mapping[str, str] | None = None, **options: Any) -> Response:
+    """POST; options as for :func:`request`."""
+    return request("POST", url, json=json, data=data, headers=headers, **options)
+
+
+def put(url: str, json: Any = None, data: Any = None, headers: Mapping[str, str] | None = None, **options: Any) -> Response:
+    """PUT; options as for :func:`request`."""
+    return request("PUT", url, json=json, data=data, headers=headers, **options)
+
+
+def patch(url: str, json: Any = None, data: Any = None, headers: Mapping[str, str] | None = None, **options: Any) -> Response:
+    """PATCH; options as for :func:`request`."""
+    return request("PATCH", url, json=json, data=data, headers=headers, **options)
+
+
+def delete(url: str, headers: Mapping[str, str] | None = None, **options: Any) -> Response:
+    """DELETE; options as for :func:`request`."""
+    return request("DELETE", url, headers=headers, **options)
+
+
+def head(url: str, headers: Mapping[str, str] | None = None, **options: Any) -> Response:
+    """HEAD; options as for :func:`request`."""
+    return request("HEAD", url, headers=headers, **options)
