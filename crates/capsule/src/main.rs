@@ -7,6 +7,7 @@ mod answer;
 mod attack;
 mod bench;
 mod commands;
+mod progress;
 mod wire;
 
 use std::ffi::OsString;

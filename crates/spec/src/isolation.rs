@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Isolation {
+    /// WebAssembly: an interpreter in a sandbox of its own, without a kernel in reach.
+    Wasm,
     /// Linux namespaces, Landlock, seccomp and limits, without a daemon.
     Jail,
 }

@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod man;
+pub(crate) mod run;
 
 use std::process::ExitCode;
 
@@ -16,6 +17,8 @@ use clap::Subcommand;
 pub(crate) enum Verb {
     /// Run a command in a jail; the same options as capsule-run
     Exec(Box<capsule_jail::cli::Arguments>),
+    /// Run a program's tasks, each in a sandbox of its own
+    Run(run::Run),
     /// Tell what this host can enforce, and how to get the rest
     Doctor(doctor::Doctor),
     /// Try to break out of a sandbox on this host, and report what held
@@ -33,6 +36,7 @@ impl Verb {
         match self {
             // `main` takes the usual way; this one is for a name that clap abbreviated.
             Self::Exec(arguments) => Ok(capsule_jail::cli::run(*arguments)),
+            Self::Run(run) => run.run(),
             Self::Doctor(doctor) => doctor.run(),
             Self::Attack(attack) => attack.run(),
             Self::Bench(bench) => bench.run(),

@@ -1,3 +1,4 @@
 //! The JSON shapes that callers see: each a view of [`crate::Outcome`].
 
 pub(crate) mod command;
+pub(crate) mod envelope;

@@ -1,0 +1,201 @@
+//! `capsule run`: a program's tasks.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+
+use capsule_backend::guest::Channel;
+use capsule_engine::{
+    Answer, MountOption, Observer, Output, Project, RunLimits, Sink, TaskEvent, Workflow,
+};
+use capsule_spec::{ErrorCode, Failure};
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::{answer, progress, wire};
+
+/// What to run, and how to tell of it.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The program; default: the entrypoint of capsule.toml
+    file: Option<String>,
+    /// Arguments of the task, as text
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+    /// Answer with one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+    /// Tell on standard error what happens to each task
+    #[arg(long, short)]
+    verbose: bool,
+    /// Grant every task a file or folder: HOST[::GUEST][:ro|:rw]
+    #[arg(long, value_name = "HOST[::GUEST][:ro|:rw]")]
+    mount: Vec<MountOption>,
+    /// Read the arguments from a JSON file: a list, or {"args": […], "kwargs": {…}}
+    #[arg(long, value_name = "FILE", conflicts_with = "arguments")]
+    args_file: Option<String>,
+    /// The task to call
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    task: String,
+}
+
+impl Run {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let (json, task) = (self.json, self.task.clone());
+        let answer = self.answer().unwrap_or_else(|failure| Answer::refused(&task, failure));
+        let succeeded = answer.value.is_ok();
+        if json {
+            let envelope = answer.into_envelope();
+            answer::give(&format!("{}\n", serde_json::to_string(&envelope)?))?;
+        } else {
+            tell(answer)?;
+        }
+        Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn answer(self) -> Result<Answer, Failure> {
+        let arguments = self.arguments()?;
+        let mut project = Project::open(self.file.as_deref()).map_err(|error| error.into_failure())?;
+        for mount in &self.mount {
+            project.mount(mount).map_err(|error| error.into_failure())?;
+        }
+        let backends = wire::guests(&progress::Preparing::default())?;
+        let environment: BTreeMap<String, String> =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+        let limits = RunLimits::default();
+        // With --json standard output is the envelope's alone.
+        let output = Output::new(Box::new(Streams { stdout_is_ours: self.json }), limits.output);
+        let observer = Box::new(Lines { verbose: self.verbose, names: Mutex::default() });
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            // Timers are looked at between tasks; a running guest stops for breath every
+            // half millisecond.
+            .event_interval(4)
+            .build()
+            .map_err(|error| Failure::new(ErrorCode::OutOfResources, format!("no threads: {error}")))?;
+        let work = async {
+            match Workflow::load(project, backends, limits, environment, output, observer).await {
+                Ok(workflow) => workflow.call(&self.task, &arguments).await,
+                Err(answer) => answer,
+            }
+        };
+        let answer = runtime.block_on(work);
+        // Whatever still runs is of no use to anybody.
+        runtime.shutdown_background();
+        Ok(answer)
+    }
+
+    fn arguments(&self) -> Result<String, Failure> {
+        let Some(file) = &self.args_file else {
+            return Ok(json!({ "args": self.arguments, "kwargs": {} }).to_string());
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            Failure::new(ErrorCode::ProgramNotFound, format!("{file} cannot be read: {error}"))
+        })?;
+        let invalid = |what: &str| {
+            Failure::new(ErrorCode::InvalidRequest, format!("{file} {what}"))
+                .hint("it must hold a list, or {\"args\": […], \"kwargs\": {…}}")
+        };
+        let value: Value = serde_json::from_str(&text).map_err(|error| invalid(&format!("is not JSON: {error}")))?;
+        match value {
+            Value::Array(_) => Ok(format!("{{\"args\":{text},\"kwargs\":{{}}}}")),
+            Value::Object(mut map) => {
+                let args = map.remove("args").unwrap_or(json!([]));
+                let kwargs = map.remove("kwargs").unwrap_or(json!({}));
+                if !map.is_empty() || !args.is_array() || !kwargs.is_object() {
+                    return Err(invalid("holds something else"));
+                }
+                Ok(json!({ "args": args, "kwargs": kwargs }).to_string())
+            }
+            _ => Err(invalid("holds something else")),
+        }
+    }
+}
+
+/// For people: the value on standard output, the failure on standard error.
+fn tell(answer: Answer) -> anyhow::Result<()> {
+    match answer.value {
+        Ok(value) => {
+            let text = match serde_json::from_str(value.get()) {
+                Ok(Value::Null) => return Ok(()),
+                Ok(Value::String(text)) => text,
+                _ => value.get().to_owned(),
+            };
+            answer::give(&format!("{text}\n"))?;
+        }
+        Err(error) => {
+            let mut stderr = io::stderr().lock();
+            if !error.traceback.is_empty() {
+                let _ = write!(stderr, "{}", printable(&error.traceback));
+            }
+            let message = format!("{}: {}", error.error_type, error.message);
+            let failure = Failure { hint: error.hint, ..Failure::new(error.code, message) };
+            let _ = writeln!(stderr, "{failure}");
+        }
+    }
+    Ok(())
+}
+
+/// A traceback holds what a stranger chose; a terminal must not obey it.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+/// The process's own streams.
+struct Streams {
+    stdout_is_ours: bool,
+}
+
+impl Sink for Streams {
+    fn write(&self, channel: Channel, bytes: &[u8]) {
+        // Nobody to tell if the reader is gone; the task goes on.
+        let _ = match channel {
+            Channel::Stdout if !self.stdout_is_ours => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(bytes).and_then(|()| stdout.flush())
+            }
+            _ => io::stderr().lock().write_all(bytes),
+        };
+    }
+}
+
+/// `--verbose`: a line for each thing that happens.
+struct Lines {
+    verbose: bool,
+    names: Mutex<BTreeMap<capsule_engine::CallId, String>>,
+}
+
+impl Observer for Lines {
+    fn observe(&self, event: TaskEvent) {
+        if !self.verbose {
+            return;
+        }
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut name = |call| names.get(&call).cloned().unwrap_or_default();
+        let line = match event {
+            TaskEvent::Called { call, parent, task } => {
+                let line = match parent {
+                    Some(parent) => format!("{task} #{}: called by {} #{}", call.0, name(parent), parent.0),
+                    None => format!("{task} #{}: called", call.0),
+                };
+                names.insert(call, task);
+                line
+            }
+            TaskEvent::Started { call, attempt } => format!("{} #{}: attempt {attempt}", name(call), call.0),
+            TaskEvent::Retrying { call, reason, after } => {
+                format!("{} #{}: failed, again in {after:?}: {reason}", name(call), call.0)
+            }
+            TaskEvent::Ended { call, error, took, fuel } => {
+                let how = error.map_or("done".to_owned(), |(kind, code)| format!("failed with {kind} ({code})"));
+                format!("{} #{}: {how} after {took:.1?}, {fuel} units of fuel", name(call), call.0)
+            }
+        };
+        let _ = writeln!(io::stderr(), "capsule: {}", printable(&line));
+    }
+}
+
+/// Whether a person looks at standard error.
+pub(crate) fn is_watched() -> bool {
+    io::stderr().is_terminal()
+}

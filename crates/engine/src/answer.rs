@@ -1,0 +1,97 @@
+//! What came of a call.
+
+use capsule_backend::guest::GuestError;
+use capsule_spec::{
+    Blame, Envelope, EnvelopeError, ErrorCode, Execution, Failure, Function, HostRequest,
+};
+use serde_json::value::RawValue;
+
+/// What came of a call.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The JSON text that the task returned, or why it did not.
+    pub value: Result<Box<RawValue>, EnvelopeError>,
+    /// How it went.
+    pub execution: Execution,
+}
+
+impl Answer {
+    /// The answer to a call that never began.
+    pub fn refused(task: &str, failure: Failure) -> Self {
+        let execution = Execution { task_name: task.to_owned(), ..Execution::default() };
+        Self { value: Err(failure.into()), execution }
+    }
+
+    /// As it goes to the caller.
+    pub fn into_envelope(self) -> Envelope<Box<RawValue>> {
+        let (result, error) = match self.value {
+            Ok(value) => (Some(value), None),
+            Err(error) => (None, Some(error)),
+        };
+        Envelope { success: error.is_none(), result, error, execution: self.execution }
+    }
+}
+
+/// How an outsider sees that `function` failed.
+pub(crate) fn explain(function: &Function, error: GuestError) -> EnvelopeError {
+    let name = &function.name;
+    let (error_type, message, code, hint, traceback) = match error {
+        GuestError::Raised { kind, message, traceback } => {
+            let code = match kind.as_str() {
+                "MemoryError" => ErrorCode::MemoryLimit,
+                "DeniedError" => ErrorCode::DeniedHost,
+                _ => ErrorCode::Raised,
+            };
+            let hint = (code == ErrorCode::MemoryLimit)
+                .then(|| format!("it may use {}; the option ram sets that", function.ram));
+            (kind, message, code, hint, traceback)
+        }
+        GuestError::OutOfFuel => (
+            "FuelExhausted".to_owned(),
+            format!("task {name:?} used up its compute budget of {} units", function.compute.units()),
+            ErrorCode::FuelExhausted,
+            Some("set compute=\"HIGH\" or a number of units, for it and for the task that calls it".to_owned()),
+            String::new(),
+        ),
+        GuestError::TimedOut => (
+            "Timeout".to_owned(),
+            format!("task {name:?} ran longer than its timeout of {:?}", function.timeout),
+            ErrorCode::TimedOut,
+            Some("the option timeout sets how long it may run".to_owned()),
+            String::new(),
+        ),
+        GuestError::Crashed(text) => {
+            let message = format!("the sandbox of task {name:?} ended: {text}");
+            ("Crashed".to_owned(), message, ErrorCode::Crashed, None, String::new())
+        }
+        GuestError::Failed(failure) => {
+            let kind = match failure.code.blame() {
+                Blame::Policy => "Denied",
+                Blame::Limit => "LimitExceeded",
+                _ => "CapsuleError",
+            };
+            (kind.to_owned(), failure.message, failure.code, failure.hint, String::new())
+        }
+    };
+    EnvelopeError { error_type, message, code, hint, traceback }
+}
+
+/// The error of a call, for the task that made it.
+pub(crate) fn to_caller(error: EnvelopeError) -> GuestError {
+    GuestError::Raised {
+        kind: error.error_type,
+        message: error.message,
+        traceback: error.traceback,
+    }
+}
+
+/// Requests, as the envelope has them.
+pub(crate) fn requests(requests: Vec<capsule_backend::guest::Request>) -> Vec<HostRequest> {
+    let to_view = |request: capsule_backend::guest::Request| HostRequest {
+        method: request.method,
+        url: request.url,
+        status: request.status,
+        allowed: request.allowed,
+    };
+    requests.into_iter().map(to_view).collect()
+}

@@ -1,0 +1,32 @@
+//! Runs of programs.
+//!
+//! Owns: what a project is, what its program declares, and what happens when its
+//! tasks call each other: budgets, depth, retries, parallelism, events.
+//! Refuses to know: which sandbox a task runs in. It knows the traits of
+//! `capsule_backend::guest` only.
+//!
+//! ```text
+//!   Project::open ──▶ Workflow::load ──declare, without rights──▶ functions, frozen
+//!                        │
+//!                        ▼ call(name, arguments)
+//!     ┌─▶ attempt: a sandbox, a grant, a deadline ──▶ value ─────────▶ Answer
+//!     │        │ calls a task ──▶ the same, one level deeper
+//!     └─ back-off ◀── failure, while retries are left
+//! ```
+
+mod answer;
+mod declaration;
+mod event;
+mod limits;
+mod output;
+mod project;
+mod settings;
+mod workflow;
+
+pub use answer::Answer;
+pub use event::{CallId, Observer, Silent, TaskEvent};
+pub use limits::RunLimits;
+pub use output::{Output, Sink};
+pub use project::{MountOption, Project, ProjectError};
+pub use settings::Settings;
+pub use workflow::{Backends, Workflow};

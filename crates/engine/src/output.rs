@@ -1,0 +1,80 @@
+//! What tasks print: bounded, and held back while a program only declares.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use capsule_backend::guest::Channel;
+
+/// Where output goes in the end. Must not block for long: the task waits for it.
+pub trait Sink: Send + Sync {
+    /// Takes bytes as they come.
+    fn write(&self, channel: Channel, bytes: &[u8]);
+}
+
+/// The output of one run.
+pub struct Output {
+    sink: Box<dyn Sink>,
+    left: AtomicU64,
+    truncated: AtomicBool,
+}
+
+impl Output {
+    /// Output of at most `most` bytes.
+    pub fn new(sink: Box<dyn Sink>, most: u64) -> Self {
+        Self { sink, left: AtomicU64::new(most), truncated: AtomicBool::new(false) }
+    }
+
+    /// Passes on as much as there is room for.
+    pub(crate) fn write(&self, channel: Channel, bytes: &[u8]) {
+        let take = |left: u64| Some(left.saturating_sub(bytes.len() as u64));
+        let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        let left = usize::try_from(left.unwrap_or_else(|left| left)).unwrap_or(usize::MAX);
+        if left < bytes.len() {
+            self.truncated.store(true, Ordering::Relaxed);
+        }
+        let kept = &bytes[..bytes.len().min(left)];
+        if !kept.is_empty() {
+            self.sink.write(channel, kept);
+        }
+    }
+
+    /// Whether something was dropped.
+    pub fn is_truncated(&self) -> bool {
+        self.truncated.load(Ordering::Relaxed)
+    }
+}
+
+/// Output of a program that is being loaded, until it is known whether it counts.
+#[derive(Default)]
+pub(crate) struct Held {
+    pieces: Mutex<Option<Vec<(Channel, Vec<u8>)>>>,
+}
+
+/// What a program may print while it is loaded.
+const MOST_HELD: usize = 1 << 20;
+
+impl Held {
+    /// Begins to hold back.
+    pub(crate) fn hold() -> Self {
+        Self { pieces: Mutex::new(Some(Vec::new())) }
+    }
+
+    /// Keeps it, if it holds back.
+    pub(crate) fn keep(&self, channel: Channel, bytes: &[u8]) -> bool {
+        match &mut *self.pieces.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(pieces) => {
+                let held: usize = pieces.iter().map(|(_, piece)| piece.len()).sum();
+                let kept = &bytes[..bytes.len().min(MOST_HELD - held.min(MOST_HELD))];
+                pieces.push((channel, kept.to_vec()));
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Holds back no more; what was held so far.
+    pub(crate) fn release(&self) -> Vec<(Channel, Vec<u8>)> {
+        let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        pieces.take().unwrap_or_default()
+    }
+}

@@ -1,0 +1,320 @@
+//! A program and the folder that it lies in.
+//!
+//! Everything below the folder is resolved with openat2 and never leaves it, whatever
+//! links the folder holds.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use capsule_backend::guest::{Granted, Source};
+use capsule_spec::{Access, ErrorCode, Failure, Function};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+use crate::settings::{self, Settings};
+
+/// A program in its folder.
+pub struct Project {
+    root: PathBuf,
+    folder: OwnedFd,
+    /// Below the root.
+    entry: String,
+    /// From what the user typed to the root, for paths in tracebacks: `examples/`.
+    prefix: String,
+    mounts: Vec<Granted>,
+    /// From `capsule.toml`, or the defaults.
+    pub settings: Settings,
+}
+
+/// Why there is no project.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectError {
+    /// There is no such file.
+    #[error("{path} cannot be opened")]
+    Open {
+        /// As the user named it.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It is no program that can be run.
+    #[error("{path} is not a Python program")]
+    Kind {
+        /// As the user named it.
+        path: String,
+    },
+    /// Neither a file was named nor an entry point is set.
+    #[error("no file was given, and there is no capsule.toml with an entrypoint here")]
+    NoEntry,
+    /// `capsule.toml` cannot be used.
+    #[error("{0}")]
+    Settings(Failure),
+}
+
+impl ProjectError {
+    /// The error as an outsider sees it.
+    pub fn into_failure(self) -> Failure {
+        match self {
+            Self::Open { path, source } => {
+                Failure::new(ErrorCode::ProgramNotFound, format!("{path} cannot be opened: {source}"))
+            }
+            Self::Kind { ref path } => {
+                let hint = format!("programs end in .py; to run {path} as a command: capsule exec -- {path}");
+                Failure::new(ErrorCode::ProgramNotFound, self.to_string()).hint(hint)
+            }
+            Self::NoEntry => Failure::new(ErrorCode::ProgramNotFound, self.to_string())
+                .hint("name one: capsule run main.py"),
+            Self::Settings(failure) => failure,
+        }
+    }
+}
+
+/// `--mount HOST[::GUEST][:ro|:rw]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountOption {
+    /// On the host, as the user named it.
+    pub source: String,
+    /// Inside; absolute.
+    pub destination: String,
+    /// Default read-write, as a task's own files are.
+    pub access: Access,
+}
+
+impl std::str::FromStr for MountOption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (rest, access) = match (text.strip_suffix(":ro"), text.strip_suffix(":rw")) {
+            (Some(rest), _) => (rest, Access::ReadOnly),
+            (_, Some(rest)) => (rest, Access::ReadWrite),
+            _ => (text, Access::ReadWrite),
+        };
+        let (source, destination) = rest.split_once("::").unwrap_or((rest, rest));
+        if source.is_empty() || destination.is_empty() || text.contains('\0') {
+            return Err(format!("{text:?} is not HOST[::GUEST][:ro|:rw]"));
+        }
+        let destination = normal(destination).ok_or_else(|| format!("{destination:?} leaves the sandbox's root"))?;
+        if destination == "/" || destination == "/tmp" {
+            return Err(format!("{destination:?} belongs to the sandbox"));
+        }
+        Ok(Self { source: source.to_owned(), destination, access })
+    }
+}
+
+/// Absolute, without `.`, `..` and empty parts; None if it climbs over the root.
+fn normal(path: &str) -> Option<String> {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(format!("/{}", parts.join("/")))
+}
+
+/// Source files are smaller than this.
+const MOST_SOURCE: u64 = 16 << 20;
+
+impl Project {
+    /// Opens the program `file`, or the entry point of `capsule.toml` in the current
+    /// folder. The project's folder is the one of the nearest `capsule.toml` at or above
+    /// the program, or else the program's own.
+    ///
+    /// # Errors
+    /// [`ProjectError`]
+    pub fn open(file: Option<&str>) -> Result<Self, ProjectError> {
+        let named = match file {
+            Some(file) => file.to_owned(),
+            None => {
+                let text = std::fs::read_to_string(settings::FILE).map_err(|_| ProjectError::NoEntry)?;
+                let settings = Settings::parse(&text).map_err(ProjectError::Settings)?;
+                settings.entrypoint.ok_or(ProjectError::NoEntry)?
+            }
+        };
+        let failed = |source| ProjectError::Open { path: named.clone(), source };
+        let path = std::fs::canonicalize(&named).map_err(failed)?;
+        if path.extension().is_none_or(|extension| extension != "py") || !path.is_file() {
+            return Err(ProjectError::Kind { path: named });
+        }
+        let own = path.parent().unwrap_or(Path::new("/"));
+        let root = own.ancestors().find(|folder| folder.join(settings::FILE).is_file()).unwrap_or(own).to_owned();
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(&root, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
+        let entry = path.strip_prefix(&root).unwrap_or(&path).to_str();
+        let entry = entry.ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?.to_owned();
+        let prefix = named.strip_suffix(&entry).unwrap_or_default().to_owned();
+        let mut project = Self { root, folder, entry, prefix, mounts: Vec::new(), settings: Settings::default() };
+        if let Ok(Some(text)) = project.read(settings::FILE) {
+            let text = String::from_utf8_lossy(&text);
+            project.settings = Settings::parse(&text).map_err(ProjectError::Settings)?;
+        }
+        Ok(project)
+    }
+
+    /// Grants every task of the run a file or folder of the host.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn mount(&mut self, mount: &MountOption) -> Result<(), ProjectError> {
+        let failed = |source| ProjectError::Open { path: mount.source.clone(), source };
+        let source = std::fs::canonicalize(&mount.source).map_err(failed)?;
+        let (destination, access) = (mount.destination.clone(), mount.access);
+        self.mounts.push(Granted { source, destination, access });
+        Ok(())
+    }
+
+    /// The project's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What every task of the run sees.
+    pub fn mounts(&self) -> &[Granted] {
+        &self.mounts
+    }
+
+    /// The folder in which the program's own imports are looked for: that of the entry file.
+    fn base(&self) -> &str {
+        self.entry.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+
+    /// The source of a module, by its dotted name; the empty name is the entry.
+    pub(crate) fn source(&self, module: &str) -> Option<Source> {
+        if module.is_empty() {
+            let bytes = self.read(&self.entry).ok().flatten()?;
+            return Some(self.found(&self.entry, false, bytes));
+        }
+        let is_name = |part: &str| !part.is_empty() && !part.contains(['/', '\0']) && part != "..";
+        if module.len() > 1000 || !module.split('.').all(is_name) {
+            return None;
+        }
+        let path = module.replace('.', "/");
+        // Beside the program first, as Python has it; then from the project's folder.
+        let base = self.base();
+        let bases = if base.is_empty() { vec![""] } else { vec![base, ""] };
+        for base in bases {
+            let path = if base.is_empty() { path.clone() } else { format!("{base}/{path}") };
+            for (file, is_package) in [(format!("{path}/__init__.py"), true), (format!("{path}.py"), false)] {
+                if let Ok(Some(bytes)) = self.read(&file) {
+                    return Some(self.found(&file, is_package, bytes));
+                }
+            }
+        }
+        None
+    }
+
+    fn found(&self, path: &str, is_package: bool, bytes: Vec<u8>) -> Source {
+        Source { path: format!("{}{path}", self.prefix), is_package, bytes }
+    }
+
+    /// A regular file below the root; None if there is none.
+    fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let file = match rustix::fs::openat2(&self.folder, path, flags, Mode::empty(), beneath) {
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
+            other => File::from(other?),
+        };
+        if !file.metadata()?.is_file() {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        file.take(MOST_SOURCE + 1).read_to_end(&mut bytes)?;
+        Ok((bytes.len() as u64 <= MOST_SOURCE).then_some(bytes))
+    }
+
+    /// The files of the host that `function` may use: its own, and the run's mounts.
+    ///
+    /// # Errors
+    /// When a declared one is not there, or leaves the project through a link.
+    pub(crate) fn files(&self, function: &Function) -> Result<Vec<Granted>, Failure> {
+        let mut granted = self.mounts.clone();
+        for file in &function.files {
+            let path = if file.path.is_empty() { "." } else { &file.path };
+            let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let opened = rustix::fs::openat2(&self.folder, path, flags, Mode::empty(), beneath);
+            let opened = opened.map_err(|error| {
+                let failure = |code, what: &str| {
+                    Failure::new(code, format!("task {:?}: allowed_files: {path:?} {what}", function.name))
+                };
+                match error {
+                    rustix::io::Errno::XDEV => failure(ErrorCode::UnsafePath, "leaves the project's folder through a link"),
+                    rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => {
+                        failure(ErrorCode::ProgramNotFound, "does not exist").hint("create it before the run")
+                    }
+                    _ => failure(ErrorCode::ProgramNotFound, "cannot be opened"),
+                }
+            })?;
+            // Where it is once every link is followed: who opens it later follows none,
+            // so a link that is put there meanwhile leads nowhere.
+            let source = std::fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd()));
+            granted.push(Granted {
+                source: source.unwrap_or_else(|_| self.root.join(&file.path)),
+                destination: format!("/{}", file.path),
+                access: file.access,
+            });
+        }
+        Ok(granted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    fn project() -> (tempfile::TempDir, Project) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir_all(root.join("src/pack")).unwrap();
+        fs::write(root.join("capsule.toml"), "[workflow]\nname = \"x\"\n").unwrap();
+        fs::write(root.join("src/main.py"), "1").unwrap();
+        fs::write(root.join("src/pack/__init__.py"), "2").unwrap();
+        fs::write(root.join("src/pack/part.py"), "3").unwrap();
+        fs::write(root.join("top.py"), "4").unwrap();
+        symlink("/etc/passwd", root.join("leak.py")).unwrap();
+        symlink("../../../../etc/passwd", root.join("src/up.py")).unwrap();
+        let project = Project::open(Some(root.join("src/main.py").to_str().unwrap())).unwrap();
+        (folder, project)
+    }
+
+    #[test]
+    fn modules_are_found_beside_the_program_and_in_the_folder() {
+        let (_folder, project) = project();
+        assert_eq!(project.settings.name.as_deref(), Some("x"));
+        for (module, bytes, is_package) in
+            [("", "1", false), ("pack", "2", true), ("pack.part", "3", false), ("top", "4", false)]
+        {
+            let source = project.source(module).unwrap();
+            assert_eq!((source.bytes.as_slice(), source.is_package), (bytes.as_bytes(), is_package));
+        }
+    }
+
+    #[test]
+    fn no_module_name_leaves_the_folder() {
+        let (_folder, project) = project();
+        for module in ["leak", "up", "..etc", ".", "a..b", "/etc/passwd", "../x", "pack/part", "\0", "missing"] {
+            assert_eq!(project.source(module), None, "{module:?}");
+        }
+    }
+
+    #[test]
+    fn mounts_are_read() {
+        let mount = |text: &str| text.parse::<MountOption>();
+        let parsed = mount("/a::/b/../c:ro").unwrap();
+        assert_eq!((parsed.source.as_str(), parsed.destination.as_str()), ("/a", "/c"));
+        assert_eq!(parsed.access, Access::ReadOnly);
+        assert_eq!(mount("./data").unwrap().destination, "/data");
+        for text in ["", "::", "a::", "a::/", "a::..", "a::/tmp"] {
+            assert!(mount(text).is_err(), "{text}");
+        }
+    }
+}
