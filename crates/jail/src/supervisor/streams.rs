@@ -14,7 +14,8 @@ const CHUNK: usize = 64 * 1024;
 /// Appends one chunk to `bytes` and says how long it was. Not by way of an array: the
 /// stack pages of one cost more than everything else that is done for a silent command.
 fn read_chunk(source: BorrowedFd<'_>, bytes: &mut Vec<u8>) -> Result<usize, Errno> {
-    bytes.reserve(CHUNK);
+    // Most commands write little, so the first chunk is a small one.
+    bytes.reserve(if bytes.capacity() == 0 { PAGE } else { CHUNK });
     rustix::io::read(source, rustix::buffer::spare_capacity(bytes))
 }
 
