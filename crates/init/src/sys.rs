@@ -185,20 +185,34 @@ extern "C" fn start(argument: *mut c_void) -> c_int {
 
 /// Starts the command in a child that shares this memory until it executes
 /// (as vfork does): nothing is copied, and a failure comes back in `Start`.
+///
+/// The child's stack is a mapping, not an array: the compiler would touch every page
+/// of an array, and a child uses two or three.
 pub(crate) fn spawn(command: &Command<'_>) -> Result<i32, (StartStep, i32)> {
     const STACK_BYTES: usize = 64 * 1024;
-    #[repr(align(16))]
-    struct Stack([MaybeUninit<u8>; STACK_BYTES]);
-    let mut stack = Stack([const { MaybeUninit::uninit() }; STACK_BYTES]);
+    // SAFETY: asks for new pages anywhere, so it touches nothing that exists.
+    let stack = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            STACK_BYTES,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK,
+            -1,
+            0,
+        )
+    };
+    if stack == libc::MAP_FAILED {
+        return Err((StartStep::Clone, errno()));
+    }
     let mut request = Start { command, failed: None };
-    // SAFETY: the end of an array is a valid place for a pointer that is only written below.
-    let top = unsafe { stack.0.as_mut_ptr().add(STACK_BYTES) };
-    // SAFETY: `stack` is aligned, large enough for `start`, and outlives the child's
-    // use of it because CLONE_VFORK holds this thread until the child executes or exits.
+    // SAFETY: the end of a mapping is a valid place for a pointer that is only written below.
+    let top = unsafe { stack.byte_add(STACK_BYTES) };
+    // SAFETY: `stack` is aligned, large enough for `start`, and outlives the child's use
+    // of it because nothing unmaps it.
     let pid = unsafe {
         libc::clone(
             start,
-            top.cast(),
+            top,
             libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
             (&raw mut request).cast(),
         )

@@ -127,12 +127,26 @@ fn etc() -> Vec<Entry> {
 
 /// Debian keeps Java's configuration in `/etc/java-17-openjdk` and the like, one
 /// directory for each `/usr/lib/jvm/java-17-openjdk-amd64`.
+///
+/// Not by std's directory reader: what it allocates, from the C library's own heap,
+/// costs more than the reading.
 fn java() -> Vec<String> {
-    let installed = fs::read_dir("/usr/lib/jvm").into_iter().flatten().flatten();
-    let names = installed.filter_map(|entry| entry.file_name().into_string().ok());
-    let names = names.filter_map(|name| {
-        let end = name.find("-openjdk")? + "-openjdk".len();
-        (name.starts_with("java-") && !name.starts_with("java-1.")).then(|| name[..end].to_owned())
-    });
-    names.collect()
+    use rustix::fs::{CWD, Mode, OFlags, RawDir, openat};
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(directory) = openat(CWD, c"/usr/lib/jvm", flags, Mode::empty()) else {
+        return Vec::new();
+    };
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 1024];
+    let mut installed = RawDir::new(directory, &mut buffer);
+    let mut names = Vec::new();
+    while let Some(Ok(entry)) = installed.next() {
+        names.extend(entry.file_name().to_str().ok().and_then(java_configuration));
+    }
+    names
+}
+
+fn java_configuration(installed: &str) -> Option<String> {
+    let end = installed.find("-openjdk")? + "-openjdk".len();
+    (installed.starts_with("java-") && !installed.starts_with("java-1."))
+        .then(|| installed[..end].to_owned())
 }

@@ -140,7 +140,7 @@ pub(crate) fn become_init(
         inside.io_counters.as_ref().map(AsRawFd::as_raw_fd),
         [first, first + 1, first + 2, first + 3],
         &|| {
-            if seccomp::load(&prepared.init_filter).is_err() {
+            if seccomp::load(prepared.init_filter).is_err() {
                 sys::exit_now(1);
             }
         },

@@ -143,11 +143,25 @@ pub fn parse_or_exit(
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Arguments {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(command) = bare_command(&arguments) {
+        return Arguments { command, ..Arguments::default() };
+    }
     let parsed = Arguments::command().bin_name(name).try_get_matches_from(&arguments);
     match parsed.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(parsed) => parsed,
         Err(error) => super::report::usage_error(&arguments, &error),
     }
+}
+
+/// The command of a line without a single option, `capsule-run -- COMMAND...`: it needs
+/// no parser, and setting one up costs as much as planning the whole jail.
+fn bare_command(arguments: &[OsString]) -> Option<Vec<String>> {
+    let (separator, command) = arguments.get(1..)?.split_first()?;
+    if separator != "--" || command.is_empty() {
+        return None;
+    }
+    // What is not UTF-8 is an error, which the parser words.
+    command.iter().map(|word| word.to_str().map(str::to_owned)).collect()
 }
 
 impl Arguments {
@@ -267,6 +281,27 @@ mod tests {
             assert!(!parsed.json);
         }
         assert_eq!(parse(&["--", "ls", "--", "-a"]).command, ["ls", "--", "-a"]);
+    }
+
+    #[test]
+    fn a_line_without_options_means_the_same_without_the_parser() {
+        let words = |line: &[&str]| -> Vec<OsString> { line.iter().map(Into::into).collect() };
+        for line in [
+            &["x", "--", "ls"][..],
+            &["x", "--", "ls", "--json", "-t"],
+            &["x", "--", "ls", "--", "-a"],
+            &["x", "--", "--", "ls"],
+            &["x", "--", "--help"],
+            &["x", "--", "", "a b"],
+        ] {
+            let command = bare_command(&words(line)).unwrap();
+            let short = Arguments { command, ..Arguments::default() };
+            let parsed = Arguments::try_parse_from(line).unwrap();
+            assert_eq!(format!("{short:?}"), format!("{parsed:?}"), "{line:?}");
+        }
+        for line in [&["x"][..], &["x", "--"], &["x", "ls"], &["x", "-v", "--", "ls"], &[]] {
+            assert_eq!(bare_command(&words(line)), None, "{line:?}");
+        }
     }
 
     #[test]

@@ -87,16 +87,16 @@ pub(super) fn steps(task: &Task, host: &Host) -> Vec<RootStep> {
     for (path, contents) in
         [("passwd", PASSWD), ("group", GROUP), ("hosts", HOSTS), ("nsswitch.conf", NSSWITCH)]
     {
-        root.file(&format!("etc/{path}"), contents.as_bytes());
+        root.file(["etc/", path].concat(), contents.as_bytes());
     }
     if let (Network::Open, Some(contents)) = (&task.policy.network, &host.resolv_conf) {
-        root.file("etc/resolv.conf", contents);
+        root.file("etc/resolv.conf".to_owned(), contents);
     }
     for entry in &host.etc {
         root.host_entry("etc/", entry);
     }
     for name in DEVICES {
-        root.file(&format!("dev/{name}"), b"");
+        root.file(["dev/", name].concat(), b"");
     }
     for (name, target) in [
         ("fd", "/proc/self/fd"),
@@ -105,7 +105,7 @@ pub(super) fn steps(task: &Task, host: &Host) -> Vec<RootStep> {
         ("stderr", "/proc/self/fd/2"),
         ("ptmx", "pts/ptmx"),
     ] {
-        root.link(&format!("dev/{name}"), target);
+        root.link(["dev/", name].concat(), target);
     }
     root.directory("dev/pts", 0o755);
     for mount in &task.policy.files {
@@ -132,23 +132,24 @@ impl Root {
         }
     }
 
-    fn link(&mut self, path: &str, target: &str) {
-        self.steps.push(RootStep::Link { path: path.to_owned(), target: target.to_owned() });
+    fn link(&mut self, path: String, target: &str) {
+        self.steps.push(RootStep::Link { path, target: target.to_owned() });
     }
 
-    fn file(&mut self, path: &str, contents: &[u8]) {
-        self.steps.push(RootStep::File { path: path.to_owned(), contents: contents.to_owned() });
+    fn file(&mut self, path: String, contents: &[u8]) {
+        self.steps.push(RootStep::File { path, contents: contents.to_owned() });
     }
 
     /// A link stays a link (`/bin` of a merged `/usr`), anything else is mounted.
     fn host_entry(&mut self, directory: &str, entry: &Entry) {
-        let path = format!("{directory}{}", entry.name);
-        self.parents(&Path::new("/").join(&path));
+        let path = [directory, &entry.name].concat();
+        let source = ["/", &path].concat();
+        self.parents(Path::new(&source));
         self.made.insert(path.clone());
         match &entry.kind {
-            Kind::Link(target) => self.link(&path, target),
+            Kind::Link(target) => self.link(path, target),
             kind => self.steps.push(RootStep::System {
-                source: format!("/{path}"),
+                source,
                 path,
                 is_directory: *kind == Kind::Directory,
             }),
@@ -157,6 +158,11 @@ impl Root {
 
     /// The directories above `path`. Those below a system directory must exist there.
     fn parents(&mut self, path: &Path) {
+        let parent = path.parent().and_then(|parent| parent.to_str()?.strip_prefix('/'));
+        // Most often: it is the root, or was made, and so were those above it.
+        if parent.is_some_and(|parent| parent.is_empty() || self.made.contains(parent)) {
+            return;
+        }
         let ancestors: Vec<_> = path.ancestors().skip(1).collect();
         for directory in ancestors.into_iter().rev() {
             let Some(directory) = directory.to_str().map(|d| d.trim_start_matches('/')) else {

@@ -22,21 +22,32 @@ mod tests;
 
 pub use rule::{Action, Call, Case, Check, Condition, Group, Half, Rule, Test, Verdict};
 pub use sys::load;
+use tree::Compiled;
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!("the rule tables were checked on x86_64 and aarch64 only");
 
 pub use capsule_spec::SeccompProfile as Profile;
 
-/// The filter as the kernel wants it. Pure; build it once, before forking.
-pub fn program(profile: Profile) -> Vec<libc::sock_filter> {
-    tree::compile(groups(profile), unknown(profile))
+/// The filter as the kernel wants it. It was compiled with this program.
+pub fn program(profile: Profile) -> &'static [libc::sock_filter] {
+    match profile {
+        Profile::Default => &DEFAULT,
+        Profile::Strict => &STRICT,
+    }
 }
 
 /// The filter of PID 1, once the command is on its way.
-pub(crate) fn init_program() -> Vec<libc::sock_filter> {
-    tree::compile(init::GROUPS, Verdict::KillProcess)
+pub(crate) fn init_program() -> &'static [libc::sock_filter] {
+    &INIT
 }
+
+const DEFAULT_COMPILED: Compiled = tree::compile(default::GROUPS, unknown(Profile::Default));
+const STRICT_COMPILED: Compiled = tree::compile(strict::GROUPS, unknown(Profile::Strict));
+const INIT_COMPILED: Compiled = tree::compile(init::GROUPS, Verdict::KillProcess);
+static DEFAULT: [libc::sock_filter; DEFAULT_COMPILED.len()] = DEFAULT_COMPILED.trimmed();
+static STRICT: [libc::sock_filter; STRICT_COMPILED.len()] = STRICT_COMPILED.trimmed();
+static INIT: [libc::sock_filter; INIT_COMPILED.len()] = INIT_COMPILED.trimmed();
 
 /// Every rule with its reason, in reading order. A call is in at most one of them.
 pub fn rules(profile: Profile) -> impl Iterator<Item = &'static Rule> {
@@ -52,7 +63,7 @@ pub fn groups(profile: Profile) -> &'static [Group] {
 }
 
 /// What a number that no rule names gets.
-pub fn unknown(profile: Profile) -> Verdict {
+pub const fn unknown(profile: Profile) -> Verdict {
     match profile {
         // Newer than the tables: what an older kernel would say, so fallbacks run.
         Profile::Default => Verdict::Errno(libc::ENOSYS as u16),

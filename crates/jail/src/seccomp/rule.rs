@@ -124,6 +124,89 @@ pub enum Condition {
     },
 }
 
+// Equality as above, for `tree`, which runs in the compiler: derived traits do not.
+
+impl Verdict {
+    pub(super) const fn is(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Allow, Self::Allow) | (Self::KillProcess, Self::KillProcess) => true,
+            (Self::Errno(one), Self::Errno(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
+impl Action {
+    pub(super) const fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Always(one), Self::Always(other)) => one.is(*other),
+            (Self::Check(one), Self::Check(other)) => one.is(other),
+            _ => false,
+        }
+    }
+}
+
+impl Check {
+    pub(super) const fn is(&self, other: &Self) -> bool {
+        let mut same = self.cases.len() == other.cases.len() && self.otherwise.is(other.otherwise);
+        let mut at = 0;
+        while same && at < self.cases.len() {
+            same = self.cases[at].is(&other.cases[at]);
+            at += 1;
+        }
+        same
+    }
+}
+
+impl Case {
+    const fn is(&self, other: &Self) -> bool {
+        let mut same = self.when.len() == other.when.len() && self.verdict.is(other.verdict);
+        let mut at = 0;
+        while same && at < self.when.len() {
+            same = self.when[at].is(&other.when[at]);
+            at += 1;
+        }
+        same
+    }
+}
+
+impl Test {
+    const fn is(&self, other: &Self) -> bool {
+        self.argument == other.argument
+            && matches!(self.half, Half::Low) == matches!(other.half, Half::Low)
+            && self.condition.is(&other.condition)
+    }
+}
+
+impl Condition {
+    const fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::AnyBit(one), Self::AnyBit(other)) | (Self::Above(one), Self::Above(other)) => {
+                *one == *other
+            }
+            (
+                Self::OneOf { mask, values },
+                Self::OneOf { mask: other_mask, values: other_values },
+            )
+            | (
+                Self::NoneOf { mask, values },
+                Self::NoneOf { mask: other_mask, values: other_values },
+            ) => *mask == *other_mask && same_values(values, other_values),
+            _ => false,
+        }
+    }
+}
+
+const fn same_values(one: &[u32], other: &[u32]) -> bool {
+    let mut same = one.len() == other.len();
+    let mut at = 0;
+    while same && at < one.len() {
+        same = one[at] == other[at];
+        at += 1;
+    }
+    same
+}
+
 pub(super) const ALLOW: Action = Action::Always(Verdict::Allow);
 /// The call is known and refused.
 pub(super) const DENY: Action = Action::Always(EPERM);

@@ -161,7 +161,7 @@ fn confine(plan: &Plan, supervisor: Pid, listener: &OwnedFd, log: &OwnedFd) -> i
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     rustix::thread::set_no_new_privs(true)?;
     resolver.enforce()?;
-    seccomp::load(&seccomp::program(capsule_spec::SeccompProfile::Default))
+    seccomp::load(seccomp::program(capsule_spec::SeccompProfile::Default))
 }
 
 fn serve(listener: OwnedFd, rules: Vec<HostRule>, log: OwnedFd) {

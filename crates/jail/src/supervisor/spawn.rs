@@ -56,7 +56,7 @@ pub(super) fn start(
     prepared.keep = ends.inside();
     prepared.keep.extend(prepared.mounts.iter().filter_map(|m| Some(m.tree.as_ref()?.as_raw_fd())));
     prepared.keep.sort_unstable();
-    let filter = &prepared.command_filter;
+    let filter = prepared.command_filter;
     let confine = || seccomp::load(filter);
     let command = Command::new(
         &prepared.argv,

@@ -11,6 +11,14 @@ use rustix::io::Errno;
 /// As much as a pipe holds by default.
 const CHUNK: usize = 64 * 1024;
 
+/// Appends one chunk to `bytes` and says how long it was. Not by way of an array: the
+/// stack pages of one cost more than everything else that is done for a silent command.
+fn read_chunk(source: BorrowedFd<'_>, bytes: &mut Vec<u8>) -> Result<usize, Errno> {
+    // Most commands write little, so the first chunk is a small one.
+    bytes.reserve(if bytes.capacity() == 0 { PAGE } else { CHUNK });
+    rustix::io::read(source, rustix::buffer::spare_capacity(bytes))
+}
+
 /// One output stream of the command.
 pub(super) struct Stream {
     /// `None` once it has ended.
@@ -186,13 +194,12 @@ pub(super) enum Waiting<'a> {
 }
 
 fn capture(source: &OwnedFd, bytes: &mut Vec<u8>, cap: u64, truncated: &mut bool) -> Progress {
-    let mut chunk = [0u8; CHUNK];
-    match rustix::io::read(source, &mut chunk[..]) {
+    match read_chunk(source.as_fd(), bytes) {
         Ok(0) => Progress::Ended,
-        Ok(length) => {
-            let room = usize::try_from(cap).unwrap_or(usize::MAX) - bytes.len();
-            *truncated |= length > room;
-            bytes.extend_from_slice(&chunk[..length.min(room)]);
+        Ok(_) => {
+            let cap = usize::try_from(cap).unwrap_or(usize::MAX);
+            *truncated |= bytes.len() > cap;
+            bytes.truncate(cap);
             Progress::Open
         }
         Err(Errno::INTR) => Progress::Open,
@@ -228,17 +235,16 @@ fn pass(
             Err(_) => {}
         }
     }
-    let mut chunk = [0u8; CHUNK];
-    match rustix::io::read(source, &mut chunk[..]) {
+    match read_chunk(source.as_fd(), pending) {
         Ok(0) => Ok(Progress::Ended),
         Ok(length) => {
             let kept = length.min(usize::try_from(*left).unwrap_or(usize::MAX));
             *truncated |= kept < length;
             *left -= kept as u64;
+            pending.truncate(kept);
             if kept == 0 {
                 return Ok(Progress::Open);
             }
-            pending.extend_from_slice(&chunk[..kept]);
             flush(target, kind, pending)
         }
         Err(Errno::INTR) => Ok(Progress::Open),
@@ -304,12 +310,8 @@ impl Feed {
     /// Moves one chunk. Call it only when [`Feed::waits_for`] is ready.
     pub(super) fn advance(&mut self) {
         if self.pending.is_empty() && !self.source_ended {
-            let mut chunk = [0u8; CHUNK];
-            match rustix::io::read(rustix::stdio::stdin(), &mut chunk[..]) {
-                Ok(length) => {
-                    self.source_ended = length == 0;
-                    self.pending.extend_from_slice(&chunk[..length]);
-                }
+            match read_chunk(rustix::stdio::stdin(), &mut self.pending) {
+                Ok(length) => self.source_ended = length == 0,
                 Err(Errno::INTR | Errno::AGAIN) => return,
                 Err(_) => self.source_ended = true,
             }

@@ -111,6 +111,7 @@ pub(super) fn until_end(
         if join_at.is_some_and(|at| Instant::now() >= at) {
             join_at = None;
             if !watch.gone
+                && watch.ended.is_none()
                 && let Some(reason) = group.join(plan, watch.jail.pid, watch.files.as_ref())?
             {
                 watch.end(reason);
@@ -149,7 +150,10 @@ impl Watch<'_> {
                 fds.push(PollFd::from_borrowed_fd(sys::borrow(fd.as_raw_fd()), flags));
             };
             if !self.gone {
-                add(Source::Control, self.jail.control.as_fd(), PollFlags::IN);
+                // It hangs up a little before PID 1 is gone, and would wake us for nothing.
+                if self.ended.is_none() {
+                    add(Source::Control, self.jail.control.as_fd(), PollFlags::IN);
+                }
                 add(Source::Init, self.jail.pidfd.as_fd(), PollFlags::IN);
                 if let Some(Some(waiting)) =
                     self.jail.stdin.as_ref().map(super::streams::Feed::waits_for)
@@ -189,7 +193,8 @@ impl Watch<'_> {
                 self.handle(source)?;
             }
         }
-        if self.gone {
+        // Before PID 1 is gone: its own end, with all its mounts, takes as long again.
+        if self.gone || self.ended.is_some() {
             self.drain();
         }
         Ok(())
@@ -251,7 +256,10 @@ impl Watch<'_> {
         match Report::decode(&bytes[..length]) {
             None => return Ok(false),
             Some(Report::Failed { step, item, errno }) => self.failed = Some((step, item, errno)),
-            Some(Report::Ended(ended)) => self.ended = Some(ended),
+            Some(Report::Ended(ended)) => {
+                self.ended = Some(ended);
+                self.next_tick = None;
+            }
             Some(Report::Files) => self.files = descriptor,
             Some(Report::Door) => {
                 if let Some(listener) = descriptor {
@@ -361,7 +369,7 @@ impl Watch<'_> {
         self.interrupted = self.interrupted.map(|(signal, _)| (signal, None));
     }
 
-    /// Everybody inside is dead: what is in the pipes is all there will be, even if
+    /// Every guest is dead: what is in the pipes is all there will be, even if
     /// somebody outside still holds their other ends.
     fn drain(&mut self) {
         for stream in [&mut self.jail.stdout, &mut self.jail.stderr] {

@@ -13,11 +13,11 @@ const SIGSYS: Ending = Ending::Signal(libc::SIGSYS);
 const NOWHERE: u64 = libc::AT_FDCWD as u64;
 
 fn attempt(number: libc::c_long, arguments: [u64; 4]) -> Ending {
-    under(&program(Profile::Default), || call(number as u64, arguments))
+    under(program(Profile::Default), || call(number as u64, arguments))
 }
 
 fn attempt_strict(number: libc::c_long, arguments: [u64; 4]) -> Ending {
-    under(&program(Profile::Strict), || call(number as u64, arguments))
+    under(program(Profile::Strict), || call(number as u64, arguments))
 }
 
 fn address(text: &'static CStr) -> u64 {
@@ -189,9 +189,9 @@ fn other_numberings_kill() {
     const X32: libc::c_long = 0x4000_0000;
     for profile in [Profile::Default, Profile::Strict] {
         let code = program(profile);
-        assert_eq!(under(&code, super::sys::call_as_i386), SIGSYS);
+        assert_eq!(under(code, super::sys::call_as_i386), SIGSYS);
         let getpid_on_x32 = (X32 | libc::SYS_getpid) as u64;
-        assert_eq!(under(&code, || call(getpid_on_x32, [0; 4])), SIGSYS);
+        assert_eq!(under(code, || call(getpid_on_x32, [0; 4])), SIGSYS);
     }
 }
 

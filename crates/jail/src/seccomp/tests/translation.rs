@@ -60,7 +60,7 @@ fn every_number_gets_the_verdict_of_the_tables() {
             for arguments in [[0; 6], [u64::MAX; 6], [u64::MAX << 32; 6]] {
                 let arch = NATIVE;
                 let invocation = Invocation { number, arch, arguments };
-                assert_agrees(profile, &code, &invocation);
+                assert_agrees(profile, code, &invocation);
             }
         }
     }
@@ -84,7 +84,7 @@ fn every_argument_check_gets_the_verdict_of_the_tables() {
                     let number = call.number;
                     let arch = NATIVE;
                     let invocation = Invocation { number, arch, arguments };
-                    assert_agrees(profile, &code, &invocation);
+                    assert_agrees(profile, code, &invocation);
                 }
             }
         }
@@ -106,7 +106,7 @@ fn sockets_are_decided_by_all_three_arguments() {
                 let number = libc::SYS_socket as u32;
                 let arch = NATIVE;
                 let invocation = Invocation { number, arch, arguments };
-                assert_agrees(Profile::Default, &code, &invocation);
+                assert_agrees(Profile::Default, code, &invocation);
             }
         }
     }
@@ -123,13 +123,13 @@ fn a_foreign_architecture_or_numbering_kills() {
             for arch in [0, I386, ARM, NATIVE ^ 1, u32::MAX] {
                 let arguments = [0; 6];
                 let invocation = Invocation { number, arch, arguments };
-                assert_eq!(interpret(&code, &invocation), kill);
+                assert_eq!(interpret(code, &invocation), kill);
             }
             if cfg!(target_arch = "x86_64") {
                 let number = number | 0x4000_0000;
                 let (arch, arguments) = (NATIVE, [0; 6]);
                 let invocation = Invocation { number, arch, arguments };
-                assert_eq!(interpret(&code, &invocation), kill, "{number:#x}");
+                assert_eq!(interpret(code, &invocation), kill, "{number:#x}");
             }
         }
     }
@@ -155,13 +155,14 @@ fn a_tree_beyond_the_reach_of_a_jump_still_agrees() {
         })
         .collect();
     let groups = [Group { title: "made up", rules: rules.leak() }];
-    let code = crate::seccomp::tree::compile(&groups, Verdict::Allow);
+    let compiled = crate::seccomp::tree::compile(&groups, Verdict::Allow);
+    let code = compiled.as_slice();
     let jumps_far = code.iter().any(|instruction| instruction.code == 0x05);
     assert!(jumps_far, "the table is meant to need a long jump");
     for number in 0..2000 {
         let (arch, arguments) = (NATIVE, [0; 6]);
         let invocation = Invocation { number, arch, arguments };
         let expected = expected(&groups, Verdict::Allow, &invocation);
-        assert_eq!(interpret(&code, &invocation), return_value(expected));
+        assert_eq!(interpret(code, &invocation), return_value(expected));
     }
 }
