@@ -7,7 +7,8 @@ import traceback
 
 from guest import operations
 
-_OURS = ("/guest/", "guest/", "<python>", "/python/", "componentize_py")
+# Where the files of this runtime lay when it was built.
+_OURS = (__file__.rpartition("/guest/")[0] + "/", "<python>", "/python/")
 _MOST = 64 * 1024
 
 
@@ -54,7 +55,5 @@ def _prune(told: traceback.TracebackException) -> None:
         if one is None or id(one) in seen:
             continue
         seen.add(id(one))
-        kept = [frame for frame in one.stack if not frame.filename.startswith(_OURS)]
-        if isinstance(told, BaseException) or kept:
-            one.stack[:] = kept
+        one.stack[:] = [frame for frame in one.stack if not frame.filename.startswith(_OURS)]
         todo += [one.__cause__, one.__context__, *(one.exceptions or ())]
