@@ -13,12 +13,13 @@ use crate::{Access, ByteSize, HostRule, Isolation};
 pub struct Fuel(u64);
 
 impl Fuel {
-    /// Light work: 10^10, about ten seconds of one processor.
-    pub const LOW: Self = Self(10_000_000_000);
-    /// Ordinary work: 10^11, about two minutes.
-    pub const MEDIUM: Self = Self(100_000_000_000);
-    /// Heavy work: 5 * 10^12, about an hour and a half.
-    pub const HIGH: Self = Self(5_000_000_000_000);
+    /// Light work: 10^11. A processor of 2020 burns 10^10 in about a second, so this is
+    /// ten seconds of it.
+    pub const LOW: Self = Self(100_000_000_000);
+    /// Ordinary work: 10^12, about two minutes.
+    pub const MEDIUM: Self = Self(1_000_000_000_000);
+    /// Heavy work: 5 * 10^13, about an hour and a half.
+    pub const HIGH: Self = Self(50_000_000_000_000);
     /// Less than this does not even load a program.
     pub const LEAST: u64 = 1_000_000;
 

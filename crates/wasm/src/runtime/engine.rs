@@ -8,8 +8,8 @@ use wasmtime::{Config, Engine, OptLevel};
 use crate::memory::Pool;
 
 /// Fuel units between two moments at which a running guest lets others run, and its
-/// deadline be looked at: about a millisecond.
-pub(crate) const FUEL_SLICE: u64 = 500_000;
+/// deadline be looked at: a fifth of a millisecond.
+pub(crate) const FUEL_SLICE: u64 = 2_000_000;
 
 /// An engine that compiles guests.
 pub(crate) fn compiler() -> wasmtime::Result<Engine> {

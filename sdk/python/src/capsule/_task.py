@@ -96,7 +96,7 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     :param name: what the task is called; default: the function's name
     :param compute: ``"LOW"``, ``"MEDIUM"`` (default), ``"HIGH"``, or an exact number of fuel units
     :param ram: memory, ``"512MB"``, ``"64MiB"``; default ``"256MiB"``
-    :param timeout: ``"30s"``, ``"5m"``, or milliseconds as a number; default ``"60s"``
+    :param timeout: ``"30s"``, ``"5m"``, or milliseconds as a number; default ``"5m"``
     :param max_retries: how often a failed task is tried again; default 0
     :param allowed_files: files and folders of the project; ``"./data"`` may be read and written,
         ``{"path": "./data", "mode": "ro"}`` only read; default: none
