@@ -36,6 +36,8 @@ case "${1:-here}" in
     is_static "$CARGO_TARGET_DIR/$musl/static/capsule-run"
     take "$CARGO_TARGET_DIR/$musl/static/capsule-run" capsule-run
     if [ -e crates/capsule/Cargo.toml ]; then
+      CAPSULE_RUNTIMES="$(guests/build.sh)"
+      export CAPSULE_RUNTIMES
       cargo build --release --target "$musl" -p capsule
       is_static "$CARGO_TARGET_DIR/$musl/release/capsule"
       take "$CARGO_TARGET_DIR/$musl/release/capsule" capsule

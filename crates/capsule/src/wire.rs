@@ -33,20 +33,29 @@ pub(crate) fn guests(progress: &dyn Progress) -> Result<Backends, Failure> {
         }
         Failure::new(ErrorCode::RuntimeUnavailable, message)
     };
-    let prepared = Language::Python.prepare(&cache().join("runtimes"), progress).map_err(|error| unavailable(&error))?;
+    let prepared = Language::Python
+        .prepare(&cache().join("runtimes"), progress)
+        .map_err(|error| unavailable(&error))?;
     let runtime = Runtime::new(&prepared, MOST_IDLE)
         .map_err(|error| Failure::new(ErrorCode::RuntimeUnavailable, format!("{error:#}")))?;
     let wasm: Arc<dyn Guests> = Arc::new(runtime);
-    let jail = Err(Failure::new(ErrorCode::RuntimeUnavailable, "isolation=\"jail\" is not built in"));
+    let jail =
+        Err(Failure::new(ErrorCode::RuntimeUnavailable, "isolation=\"jail\" is not built in"));
     Ok(Backends { wasm, jail })
 }
 
 /// The user's cache: only ever a saving.
 pub(crate) fn cache() -> PathBuf {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable =
+        |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     variable("CAPSULE_CACHE")
         .or_else(|| Some(variable("XDG_CACHE_HOME")?.join("capsule")))
-        .or_else(|| Some(variable("HOME")?.join(".cache/capsule")).filter(|path| path.ancestors().nth(2).is_some_and(std::path::Path::is_dir)))
+        .or_else(|| {
+            Some(variable("HOME")?.join(".cache/capsule"))
+                .filter(|path| path.ancestors().nth(2).is_some_and(std::path::Path::is_dir))
+        })
         // An account without a home; the folder must still be its own.
-        .unwrap_or_else(|| std::env::temp_dir().join(format!("capsule-{}", rustix::process::geteuid().as_raw())))
+        .unwrap_or_else(|| {
+            std::env::temp_dir().join(format!("capsule-{}", rustix::process::geteuid().as_raw()))
+        })
 }

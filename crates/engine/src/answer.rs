@@ -48,9 +48,15 @@ pub(crate) fn explain(function: &Function, error: GuestError) -> EnvelopeError {
         }
         GuestError::OutOfFuel => (
             "FuelExhausted".to_owned(),
-            format!("task {name:?} used up its compute budget of {} units", function.compute.units()),
+            format!(
+                "task {name:?} used up its compute budget of {} units",
+                function.compute.units()
+            ),
             ErrorCode::FuelExhausted,
-            Some("set compute=\"HIGH\" or a number of units, for it and for the task that calls it".to_owned()),
+            Some(
+                "set compute=\"HIGH\" or a number of units, for it and for the task that calls it"
+                    .to_owned(),
+            ),
             String::new(),
         ),
         GuestError::TimedOut => (

@@ -66,11 +66,15 @@ fn function(
     if name.is_empty() || name.len() > 200 || name.chars().any(char::is_control) {
         return Err(refuse(Problem::new("its name must be 1 to 200 printable characters")));
     }
-    if let Some(key) = options.keys().find(|key| *key != "name" && !OPTIONS.contains(&key.as_str())) {
+    if let Some(key) = options.keys().find(|key| *key != "name" && !OPTIONS.contains(&key.as_str()))
+    {
         let problem = Problem::new(format!("there is no option {key:?}"));
-        return Err(refuse(problem.hint(nearest(key, OPTIONS).map(|near| format!("did you mean {near:?}?")))));
+        return Err(refuse(
+            problem.hint(nearest(key, OPTIONS).map(|near| format!("did you mean {near:?}?"))),
+        ));
     }
-    let option = |key: &str| options.get(key).or_else(|| defaults.get(key)).filter(|value| !value.is_null());
+    let option =
+        |key: &str| options.get(key).or_else(|| defaults.get(key)).filter(|value| !value.is_null());
     let read = || -> Result<Function, Problem> {
         Ok(Function {
             name: name.clone(),
@@ -104,7 +108,12 @@ impl Problem {
 }
 
 fn compute(value: &Value) -> Result<Fuel, Problem> {
-    let wrong = || Problem::new(format!("compute={value} is not LOW, MEDIUM, HIGH or a number of at least {}", Fuel::LEAST));
+    let wrong = || {
+        Problem::new(format!(
+            "compute={value} is not LOW, MEDIUM, HIGH or a number of at least {}",
+            Fuel::LEAST
+        ))
+    };
     let units = match value {
         Value::String(text) => match text.to_ascii_uppercase().as_str() {
             "LOW" => return Ok(Fuel::LOW),
@@ -140,8 +149,9 @@ fn timeout(value: &Value) -> Result<std::time::Duration, Problem> {
     };
     // A bare number would be read as milliseconds by some and as seconds by others.
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Problem::new(format!("timeout={value} has no unit"))
-            .hint(Some(format!("\"{text}s\" or \"{text}ms\"; a number (not text) is milliseconds"))));
+        return Err(Problem::new(format!("timeout={value} has no unit")).hint(Some(format!(
+            "\"{text}s\" or \"{text}ms\"; a number (not text) is milliseconds"
+        ))));
     }
     parse_duration(&text).map_err(|error| Problem::new(format!("timeout={value}: {error}")))
 }
@@ -149,7 +159,10 @@ fn timeout(value: &Value) -> Result<std::time::Duration, Problem> {
 fn retries(value: &Value) -> Result<u32, Problem> {
     let count = value.as_u64().and_then(|count| u32::try_from(count).ok());
     count.filter(|count| *count <= Function::MOST_RETRIES).ok_or_else(|| {
-        Problem::new(format!("max_retries={value} is not a number from 0 to {}", Function::MOST_RETRIES))
+        Problem::new(format!(
+            "max_retries={value} is not a number from 0 to {}",
+            Function::MOST_RETRIES
+        ))
     })
 }
 
@@ -185,15 +198,22 @@ fn file(value: &Value) -> Result<AllowedFile, Problem> {
         },
         Value::Object(entry) => {
             if let Some(key) = entry.keys().find(|key| *key != "path" && *key != "mode") {
-                return Err(Problem::new(format!("allowed_files: there is no {key:?}; path and mode are known")));
+                return Err(Problem::new(format!(
+                    "allowed_files: there is no {key:?}; path and mode are known"
+                )));
             }
-            let path = entry.get("path").ok_or_else(|| Problem::new("allowed_files: an entry has no path"))?;
+            let path = entry
+                .get("path")
+                .ok_or_else(|| Problem::new("allowed_files: an entry has no path"))?;
             let access = match entry.get("mode").map(Value::as_str) {
                 None | Some(Some("rw" | "read-write")) => Access::ReadWrite,
                 Some(Some("ro" | "read-only")) => Access::ReadOnly,
                 Some(_) => {
-                    return Err(Problem::new(format!("allowed_files: mode={} is not known", entry["mode"]))
-                        .hint(Some("\"ro\", \"read-only\", \"rw\" or \"read-write\"".to_owned())));
+                    return Err(Problem::new(format!(
+                        "allowed_files: mode={} is not known",
+                        entry["mode"]
+                    ))
+                    .hint(Some("\"ro\", \"read-only\", \"rw\" or \"read-write\"".to_owned())));
                 }
             };
             (text("allowed_files", path)?, access)
@@ -229,9 +249,9 @@ fn inside(path: &str) -> Result<String, Problem> {
 fn hosts(value: &Value) -> Result<Vec<HostRule>, Problem> {
     let rule = |value| {
         let written = text("allowed_hosts", value)?;
-        from_url(written)
-            .parse()
-            .map_err(|error: capsule_spec::HostRuleError| Problem::new(format!("allowed_hosts: {error}")))
+        from_url(written).parse().map_err(|error: capsule_spec::HostRuleError| {
+            Problem::new(format!("allowed_hosts: {error}"))
+        })
     };
     list("allowed_hosts", value)?.iter().map(rule).collect()
 }
@@ -244,7 +264,9 @@ fn from_url(text: &str) -> String {
         _ => return text.to_owned(),
     };
     let host = rest.strip_suffix('/').unwrap_or(rest);
-    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    let has_port = host
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
     if has_port { host.to_owned() } else { format!("{host}:{port}") }
 }
 
@@ -252,7 +274,9 @@ fn variables(value: &Value) -> Result<Vec<String>, Problem> {
     let name = |value| {
         let name = text("env_variables", value)?;
         let is_name = !name.is_empty() && !name.contains(['=', '\0']);
-        is_name.then(|| name.to_owned()).ok_or_else(|| Problem::new(format!("env_variables: {name:?} is not a name")))
+        is_name
+            .then(|| name.to_owned())
+            .ok_or_else(|| Problem::new(format!("env_variables: {name:?} is not a name")))
     };
     list("env_variables", value)?.iter().map(name).collect()
 }
@@ -263,9 +287,12 @@ mod tests {
     use serde_json::json;
 
     fn declared(options: Value) -> Result<Function, String> {
-        let json = json!([{"name": "t", "options": options, "file": "main.py", "line": 3}]).to_string();
+        let json =
+            json!([{"name": "t", "options": options, "file": "main.py", "line": 3}]).to_string();
         let functions = functions(&json, &BTreeMap::new());
-        functions.map(|mut functions| functions.remove("t").unwrap()).map_err(|failure| failure.message)
+        functions
+            .map(|mut functions| functions.remove("t").unwrap())
+            .map_err(|failure| failure.message)
     }
 
     #[test]
@@ -274,7 +301,11 @@ mod tests {
         assert_eq!(function.compute, Fuel::MEDIUM);
         assert_eq!(function.ram, Function::RAM);
         assert_eq!((function.max_retries, function.timeout), (0, Function::TIMEOUT));
-        assert!(function.files.is_empty() && function.hosts.is_empty() && function.environment.is_empty());
+        assert!(
+            function.files.is_empty()
+                && function.hosts.is_empty()
+                && function.environment.is_empty()
+        );
     }
 
     #[test]
@@ -289,8 +320,12 @@ mod tests {
         assert_eq!(function.compute, Fuel::LOW);
         assert_eq!(function.ram.bytes(), 64 << 20);
         assert_eq!(function.timeout.as_secs(), 3600);
-        let files: Vec<_> = function.files.iter().map(|file| (file.path.as_str(), file.access)).collect();
-        assert_eq!(files, [("data", Access::ReadWrite), ("b.txt", Access::ReadOnly), ("x", Access::ReadOnly)]);
+        let files: Vec<_> =
+            function.files.iter().map(|file| (file.path.as_str(), file.access)).collect();
+        assert_eq!(
+            files,
+            [("data", Access::ReadWrite), ("b.txt", Access::ReadOnly), ("x", Access::ReadOnly)]
+        );
         assert!(function.hosts[0].matches_name("api.example.com", 443));
         assert!(!function.hosts[0].matches_name("api.example.com", 80));
         assert_eq!(function.isolation, Isolation::Jail);

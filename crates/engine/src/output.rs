@@ -47,8 +47,11 @@ impl Output {
 /// Output of a program that is being loaded, until it is known whether it counts.
 #[derive(Default)]
 pub(crate) struct Held {
-    pieces: Mutex<Option<Vec<(Channel, Vec<u8>)>>>,
+    /// None once nothing is held back any more.
+    pieces: Mutex<Option<Vec<Piece>>>,
 }
+
+pub(crate) type Piece = (Channel, Vec<u8>);
 
 /// What a program may print while it is loaded.
 const MOST_HELD: usize = 1 << 20;
@@ -73,7 +76,7 @@ impl Held {
     }
 
     /// Holds back no more; what was held so far.
-    pub(crate) fn release(&self) -> Vec<(Channel, Vec<u8>)> {
+    pub(crate) fn release(&self) -> Vec<Piece> {
         let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
         pieces.take().unwrap_or_default()
     }

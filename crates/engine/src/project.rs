@@ -57,11 +57,14 @@ impl ProjectError {
     /// The error as an outsider sees it.
     pub fn into_failure(self) -> Failure {
         match self {
-            Self::Open { path, source } => {
-                Failure::new(ErrorCode::ProgramNotFound, format!("{path} cannot be opened: {source}"))
-            }
+            Self::Open { path, source } => Failure::new(
+                ErrorCode::ProgramNotFound,
+                format!("{path} cannot be opened: {source}"),
+            ),
             Self::Kind { ref path } => {
-                let hint = format!("programs end in .py; to run {path} as a command: capsule exec -- {path}");
+                let hint = format!(
+                    "programs end in .py; to run {path} as a command: capsule exec -- {path}"
+                );
                 Failure::new(ErrorCode::ProgramNotFound, self.to_string()).hint(hint)
             }
             Self::NoEntry => Failure::new(ErrorCode::ProgramNotFound, self.to_string())
@@ -95,7 +98,8 @@ impl std::str::FromStr for MountOption {
         if source.is_empty() || destination.is_empty() || text.contains('\0') {
             return Err(format!("{text:?} is not HOST[::GUEST][:ro|:rw]"));
         }
-        let destination = normal(destination).ok_or_else(|| format!("{destination:?} leaves the sandbox's root"))?;
+        let destination = normal(destination)
+            .ok_or_else(|| format!("{destination:?} leaves the sandbox's root"))?;
         if destination == "/" || destination == "/tmp" {
             return Err(format!("{destination:?} belongs to the sandbox"));
         }
@@ -132,7 +136,8 @@ impl Project {
         let named = match file {
             Some(file) => file.to_owned(),
             None => {
-                let text = std::fs::read_to_string(settings::FILE).map_err(|_| ProjectError::NoEntry)?;
+                let text =
+                    std::fs::read_to_string(settings::FILE).map_err(|_| ProjectError::NoEntry)?;
                 let settings = Settings::parse(&text).map_err(ProjectError::Settings)?;
                 settings.entrypoint.ok_or(ProjectError::NoEntry)?
             }
@@ -143,13 +148,19 @@ impl Project {
             return Err(ProjectError::Kind { path: named });
         }
         let own = path.parent().unwrap_or(Path::new("/"));
-        let root = own.ancestors().find(|folder| folder.join(settings::FILE).is_file()).unwrap_or(own).to_owned();
+        let root = own
+            .ancestors()
+            .find(|folder| folder.join(settings::FILE).is_file())
+            .unwrap_or(own)
+            .to_owned();
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(&root, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
+        let folder =
+            rustix::fs::open(&root, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
         let entry = path.strip_prefix(&root).unwrap_or(&path).to_str();
         let entry = entry.ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?.to_owned();
         let prefix = named.strip_suffix(&entry).unwrap_or_default().to_owned();
-        let mut project = Self { root, folder, entry, prefix, mounts: Vec::new(), settings: Settings::default() };
+        let mut project =
+            Self { root, folder, entry, prefix, mounts: Vec::new(), settings: Settings::default() };
         if let Ok(Some(text)) = project.read(settings::FILE) {
             let text = String::from_utf8_lossy(&text);
             project.settings = Settings::parse(&text).map_err(ProjectError::Settings)?;
@@ -200,7 +211,9 @@ impl Project {
         let bases = if base.is_empty() { vec![""] } else { vec![base, ""] };
         for base in bases {
             let path = if base.is_empty() { path.clone() } else { format!("{base}/{path}") };
-            for (file, is_package) in [(format!("{path}/__init__.py"), true), (format!("{path}.py"), false)] {
+            for (file, is_package) in
+                [(format!("{path}/__init__.py"), true), (format!("{path}.py"), false)]
+            {
                 if let Ok(Some(bytes)) = self.read(&file) {
                     return Some(self.found(&file, is_package, bytes));
                 }
@@ -242,12 +255,18 @@ impl Project {
             let opened = rustix::fs::openat2(&self.folder, path, flags, Mode::empty(), beneath);
             let opened = opened.map_err(|error| {
                 let failure = |code, what: &str| {
-                    Failure::new(code, format!("task {:?}: allowed_files: {path:?} {what}", function.name))
+                    Failure::new(
+                        code,
+                        format!("task {:?}: allowed_files: {path:?} {what}", function.name),
+                    )
                 };
                 match error {
-                    rustix::io::Errno::XDEV => failure(ErrorCode::UnsafePath, "leaves the project's folder through a link"),
+                    rustix::io::Errno::XDEV => {
+                        failure(ErrorCode::UnsafePath, "leaves the project's folder through a link")
+                    }
                     rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR => {
-                        failure(ErrorCode::ProgramNotFound, "does not exist").hint("create it before the run")
+                        failure(ErrorCode::ProgramNotFound, "does not exist")
+                            .hint("create it before the run")
                     }
                     _ => failure(ErrorCode::ProgramNotFound, "cannot be opened"),
                 }
@@ -294,14 +313,28 @@ mod tests {
             [("", "1", false), ("pack", "2", true), ("pack.part", "3", false), ("top", "4", false)]
         {
             let source = project.source(module).unwrap();
-            assert_eq!((source.bytes.as_slice(), source.is_package), (bytes.as_bytes(), is_package));
+            assert_eq!(
+                (source.bytes.as_slice(), source.is_package),
+                (bytes.as_bytes(), is_package)
+            );
         }
     }
 
     #[test]
     fn no_module_name_leaves_the_folder() {
         let (_folder, project) = project();
-        for module in ["leak", "up", "..etc", ".", "a..b", "/etc/passwd", "../x", "pack/part", "\0", "missing"] {
+        for module in [
+            "leak",
+            "up",
+            "..etc",
+            ".",
+            "a..b",
+            "/etc/passwd",
+            "../x",
+            "pack/part",
+            "\0",
+            "missing",
+        ] {
             assert_eq!(project.source(module), None, "{module:?}");
         }
     }

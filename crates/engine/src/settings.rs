@@ -52,8 +52,14 @@ impl Settings {
                 ("tasks", Some(keys)) => settings.tasks(keys)?,
                 ("dependencies", Some(keys)) => settings.dependencies(keys)?,
                 // For `capsule-run --config`, which reads the same file.
-                ("profiles" | "defaults", _) => {}
-                _ => return Err(unknown(&section, &["workflow", "tasks", "dependencies"], "capsule.toml")),
+                ("profile", _) => {}
+                _ => {
+                    return Err(unknown(
+                        &section,
+                        &["workflow", "tasks", "dependencies"],
+                        "capsule.toml",
+                    ));
+                }
             }
         }
         Ok(settings)
@@ -87,11 +93,17 @@ impl Settings {
 
     fn dependencies(&mut self, keys: toml::Table) -> Result<(), Failure> {
         for (key, value) in keys {
-            let list = value.as_array().map(|list| list.iter().map(|item| item.as_str().map(str::to_owned)));
+            let list = value
+                .as_array()
+                .map(|list| list.iter().map(|item| item.as_str().map(str::to_owned)));
             let list: Option<Vec<String>> = list.and_then(Iterator::collect);
             match (key.as_str(), list) {
                 ("python", Some(list)) => self.python = list,
-                ("python", None) => return Err(invalid("dependencies.python must be a list of requirements".to_owned())),
+                ("python", None) => {
+                    return Err(invalid(
+                        "dependencies.python must be a list of requirements".to_owned(),
+                    ));
+                }
                 _ => return Err(unknown(&key, &["python"], "[dependencies]")),
             }
         }
@@ -136,7 +148,10 @@ mod tests {
             ("[tasks]\ndefault_rams = \"1\"\n", "[tasks] has no \"default_rams\""),
             ("[tasks]\nram = \"1\"\n", "[tasks] has no \"ram\""),
             ("[workflow]\nname = 1\n", "workflow.name must be text"),
-            ("[dependencies]\npython = \"x\"\n", "dependencies.python must be a list of requirements"),
+            (
+                "[dependencies]\npython = \"x\"\n",
+                "dependencies.python must be a list of requirements",
+            ),
         ] {
             assert_eq!(Settings::parse(text).unwrap_err().message, message);
         }

@@ -14,11 +14,11 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 use crate::answer::{Answer, explain, requests, to_caller};
+use crate::declaration;
 use crate::event::{CallId, Observer, TaskEvent};
 use crate::limits::RunLimits;
 use crate::output::{Held, Output};
 use crate::project::Project;
-use crate::declaration;
 
 /// What runs the tasks.
 pub struct Backends {
@@ -46,14 +46,14 @@ struct Shared {
     levels: Vec<Semaphore>,
     calls: AtomicUsize,
     ids: AtomicU64,
-    /// The sandbox in which the program was loaded, if its first call can go on there.
+    /// The sandbox in which the program was loaded, if the first call can go on there.
     loaded: Mutex<Option<Loaded>>,
 }
 
+/// A sandbox and its way out.
 struct Loaded {
     guest: Box<dyn Guest>,
     exit: Arc<Exit>,
-    usage: Usage,
 }
 
 /// Private files of a sandbox.
@@ -122,7 +122,10 @@ impl Shared {
 
     async fn declare(self: &Arc<Self>) -> Result<(), Answer> {
         let exit = Arc::new(Exit::new(self, Held::hold()));
-        let bounds = Grant { environment: Vec::new(), ..self.bare_grant(Meter::new(Fuel::LOW.units()), Function::RAM) };
+        let bounds = Grant {
+            environment: Vec::new(),
+            ..self.bare_grant(Meter::new(Fuel::LOW.units()), Function::RAM)
+        };
         let refused = |failure| Answer::refused("main", failure);
         let mut guest = self.backends.wasm.open(exit.clone()).map_err(refused)?;
         let started = Instant::now();
@@ -134,11 +137,11 @@ impl Shared {
             }
             self.not_loaded(error, &guest.usage(), started.elapsed())
         })?;
-        let functions = declaration::functions(&declared.functions, &self.project.settings.defaults);
+        let functions =
+            declaration::functions(&declared.functions, &self.project.settings.defaults);
         let _ = self.functions.set(functions.map_err(refused)?);
         if declared.is_pure {
-            let usage = guest.usage();
-            let loaded = Loaded { guest, exit, usage };
+            let loaded = Loaded { guest, exit };
             *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
         }
         Ok(())
@@ -147,10 +150,19 @@ impl Shared {
     fn not_loaded(&self, error: GuestError, usage: &Usage, took: Duration) -> Answer {
         let function = loading();
         let mut error = explain(&function, error);
-        error.hint = error.hint.or_else(|| Some(
-            "a program is first loaded without any right, to learn what its tasks may do; \
-             what needs files, hosts or variables belongs into a task".to_owned(),
-        ).filter(|_| matches!(error.error_type.as_str(), "KeyError" | "DeniedError" | "FileNotFoundError" | "PermissionError")));
+        error.hint = error.hint.or_else(|| {
+            Some(
+                "a program is first loaded without any right, to learn what its tasks may do; \
+             what needs files, hosts or variables belongs into a task"
+                    .to_owned(),
+            )
+            .filter(|_| {
+                matches!(
+                    error.error_type.as_str(),
+                    "KeyError" | "DeniedError" | "FileNotFoundError" | "PermissionError"
+                )
+            })
+        });
         let execution = Execution {
             task_name: "main".to_owned(),
             duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
@@ -198,7 +210,8 @@ impl Shared {
             None => Meter::new(function.compute.units()),
         };
         let mut execution = Execution { task_name: name.clone(), ..Execution::default() };
-        let value = self.attempts(&function, &arguments, &frame, call, &meter, &mut execution).await;
+        let value =
+            self.attempts(&function, &arguments, &frame, call, &meter, &mut execution).await;
         let took = started.elapsed();
         execution.duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         execution.fuel_consumed = meter.used();
@@ -226,7 +239,8 @@ impl Shared {
         let mut attempt = 1;
         loop {
             if self.calls.fetch_add(1, Ordering::Relaxed) >= self.limits.calls {
-                let message = format!("the run made more than {} calls of tasks", self.limits.calls);
+                let message =
+                    format!("the run made more than {} calls of tasks", self.limits.calls);
                 return Err(GuestError::Failed(Failure::new(ErrorCode::CallLimit, message)));
             }
             self.observer.observe(TaskEvent::Started { call, attempt });
@@ -256,46 +270,54 @@ impl Shared {
         grant: &Grant,
         execution: &mut Execution,
     ) -> Result<Box<RawValue>, GuestError> {
-        let inside = Frame { parent: Some(call), depth: frame.depth + 1, meter: Some(grant.meter.clone()) };
-        let (mut guest, exit, before) = self.guest(function.isolation).map_err(GuestError::Failed)?;
+        let inside =
+            Frame { parent: Some(call), depth: frame.depth + 1, meter: Some(grant.meter.clone()) };
+        let Loaded { mut guest, exit } =
+            self.guest(function.isolation).map_err(GuestError::Failed)?;
         // What loading burnt belongs to the call that goes on in the same sandbox.
-        grant.meter.charge(before.fuel);
+        grant.meter.charge(guest.usage().fuel);
         exit.enter(inside);
         for (channel, bytes) in exit.held.release() {
             self.output.write(channel, &bytes);
         }
-        let result = within(Some(function.timeout), guest.call(&function.name, arguments, grant)).await;
+        let result =
+            within(Some(function.timeout), guest.call(&function.name, arguments, grant)).await;
         let usage = guest.usage();
         execution.ram_used = execution.ram_used.max(usage.ram);
         execution.host_requests.extend(requests(usage.requests));
         // A guest's answer is text until it is known to be JSON.
         let value = result?;
-        RawValue::from_string(value).map_err(|error| GuestError::Crashed(format!("its answer is not JSON: {error}")))
+        RawValue::from_string(value)
+            .map_err(|error| GuestError::Crashed(format!("its answer is not JSON: {error}")))
     }
 
-    fn guest(self: &Arc<Self>, isolation: Isolation) -> Result<(Box<dyn Guest>, Arc<Exit>, Usage), Failure> {
+    fn guest(self: &Arc<Self>, isolation: Isolation) -> Result<Loaded, Failure> {
         let guests = match isolation {
             Isolation::Jail => self.backends.jail.as_ref().map_err(Clone::clone)?,
             _ => {
-                if let Some(Loaded { guest, exit, usage }) =
+                if let Some(loaded) =
                     self.loaded.lock().unwrap_or_else(PoisonError::into_inner).take()
                 {
-                    return Ok((guest, exit, usage));
+                    return Ok(loaded);
                 }
                 &self.backends.wasm
             }
         };
         let exit = Arc::new(Exit::new(self, Held::default()));
-        Ok((guests.open(exit.clone())?, exit, Usage::default()))
+        Ok(Loaded { guest: guests.open(exit.clone())?, exit })
     }
 
     fn unknown(&self, name: &str) -> Failure {
         let names = || self.functions().keys().map(String::as_str);
-        let failure = Failure::new(ErrorCode::UnknownFunction, format!("the program has no task {name:?}"));
-        let listed = names().take(20).map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+        let failure =
+            Failure::new(ErrorCode::UnknownFunction, format!("the program has no task {name:?}"));
+        let listed =
+            names().take(20).map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
         failure.hint(match nearest(name, names()) {
             Some(near) => format!("did you mean {near:?}?"),
-            None => format!("it declares {listed}; every task must be declared when the program is loaded"),
+            None => format!(
+                "it declares {listed}; every task must be declared when the program is loaded"
+            ),
         })
     }
 }
@@ -332,11 +354,18 @@ impl Outside for Exit {
         }
     }
 
-    fn call(&self, function: &str, arguments: String) -> Pending<'static, Result<String, GuestError>> {
-        let (Some(frame), Some(workflow)) = (self.frame.get().cloned(), self.workflow.upgrade()) else {
+    fn call(
+        &self,
+        function: &str,
+        arguments: String,
+    ) -> Pending<'static, Result<String, GuestError>> {
+        let (Some(frame), Some(workflow)) = (self.frame.get().cloned(), self.workflow.upgrade())
+        else {
             return Box::pin(std::future::ready(Err(GuestError::Raised {
                 kind: "RuntimeError".to_owned(),
-                message: format!("task {function:?} was called while the program was being loaded; call it inside a task"),
+                message: format!(
+                    "task {function:?} was called while the program was being loaded; call it inside a task"
+                ),
                 traceback: String::new(),
             })));
         };
@@ -352,7 +381,10 @@ impl Outside for Exit {
 
 /// Ends `work` at its deadline, also when it never stops for breath: guests are
 /// polled every slice of fuel, and the clock is looked at each time.
-async fn within<T>(most: Option<Duration>, work: Pending<'_, Result<T, GuestError>>) -> Result<T, GuestError> {
+async fn within<T>(
+    most: Option<Duration>,
+    work: Pending<'_, Result<T, GuestError>>,
+) -> Result<T, GuestError> {
     let Some(until) = most.and_then(|most| Instant::now().checked_add(most)) else {
         return work.await;
     };

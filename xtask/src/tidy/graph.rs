@@ -11,7 +11,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ("capsule-backend", &["capsule-spec"]),
     ("capsule-init", &[]),
     ("capsule-jail", &["capsule-spec", "capsule-backend", "capsule-init"]),
-    ("capsule", &["capsule-spec", "capsule-backend", "capsule-jail"]),
+    ("capsule-wasm", &["capsule-spec", "capsule-backend"]),
+    ("capsule-engine", &["capsule-spec", "capsule-backend"]),
+    (
+        "capsule",
+        &["capsule-spec", "capsule-backend", "capsule-jail", "capsule-wasm", "capsule-engine"],
+    ),
     ("capsule-tests", &["capsule-spec"]),
     ("xtask", &["capsule-spec", "capsule-jail"]),
 ];
@@ -24,7 +29,7 @@ const BLIND: &[Blind] = &[
     Blind { folder: "crates/server/", names: BACKENDS, except: &[], why: BACKENDS_WHY },
     Blind {
         folder: "crates/capsule/",
-        names: &["capsule_jail::Jail", "capsule_jail::{Jail"],
+        names: &["capsule_jail::Jail", "capsule_jail::{Jail", "capsule_wasm::Runtime"],
         except: &["crates/capsule/src/wire.rs"],
         why: "wire.rs alone names concrete backends",
     },

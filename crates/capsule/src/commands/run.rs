@@ -56,13 +56,15 @@ impl Run {
 
     fn answer(self) -> Result<Answer, Failure> {
         let arguments = self.arguments()?;
-        let mut project = Project::open(self.file.as_deref()).map_err(|error| error.into_failure())?;
+        let mut project =
+            Project::open(self.file.as_deref()).map_err(|error| error.into_failure())?;
         for mount in &self.mount {
             project.mount(mount).map_err(|error| error.into_failure())?;
         }
         let backends = wire::guests(&progress::Preparing::default())?;
-        let environment: BTreeMap<String, String> =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+        let environment: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
         let limits = RunLimits::default();
         // With --json standard output is the envelope's alone.
         let output = Output::new(Box::new(Streams { stdout_is_ours: self.json }), limits.output);
@@ -73,7 +75,9 @@ impl Run {
             // half millisecond.
             .event_interval(4)
             .build()
-            .map_err(|error| Failure::new(ErrorCode::OutOfResources, format!("no threads: {error}")))?;
+            .map_err(|error| {
+                Failure::new(ErrorCode::OutOfResources, format!("no threads: {error}"))
+            })?;
         let work = async {
             match Workflow::load(project, backends, limits, environment, output, observer).await {
                 Ok(workflow) => workflow.call(&self.task, &arguments).await,
@@ -97,7 +101,8 @@ impl Run {
             Failure::new(ErrorCode::InvalidRequest, format!("{file} {what}"))
                 .hint("it must hold a list, or {\"args\": […], \"kwargs\": {…}}")
         };
-        let value: Value = serde_json::from_str(&text).map_err(|error| invalid(&format!("is not JSON: {error}")))?;
+        let value: Value = serde_json::from_str(&text)
+            .map_err(|error| invalid(&format!("is not JSON: {error}")))?;
         match value {
             Value::Array(_) => Ok(format!("{{\"args\":{text},\"kwargs\":{{}}}}")),
             Value::Object(mut map) => {
@@ -139,7 +144,9 @@ fn tell(answer: Answer) -> anyhow::Result<()> {
 
 /// A traceback holds what a stranger chose; a terminal must not obey it.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c })
+        .collect()
 }
 
 /// The process's own streams.
@@ -176,18 +183,24 @@ impl Observer for Lines {
         let line = match event {
             TaskEvent::Called { call, parent, task } => {
                 let line = match parent {
-                    Some(parent) => format!("{task} #{}: called by {} #{}", call.0, name(parent), parent.0),
+                    Some(parent) => {
+                        format!("{task} #{}: called by {} #{}", call.0, name(parent), parent.0)
+                    }
                     None => format!("{task} #{}: called", call.0),
                 };
                 names.insert(call, task);
                 line
             }
-            TaskEvent::Started { call, attempt } => format!("{} #{}: attempt {attempt}", name(call), call.0),
+            TaskEvent::Started { call, attempt } => {
+                format!("{} #{}: attempt {attempt}", name(call), call.0)
+            }
             TaskEvent::Retrying { call, reason, after } => {
                 format!("{} #{}: failed, again in {after:?}: {reason}", name(call), call.0)
             }
             TaskEvent::Ended { call, error, took, fuel } => {
-                let how = error.map_or("done".to_owned(), |(kind, code)| format!("failed with {kind} ({code})"));
+                let how = error.map_or("done".to_owned(), |(kind, code)| {
+                    format!("failed with {kind} ({code})")
+                });
                 format!("{} #{}: {how} after {took:.1?}, {fuel} units of fuel", name(call), call.0)
             }
         };

@@ -8,7 +8,7 @@ use super::sys::Mapping;
 
 /// A memory image: immutable once it is made.
 #[derive(Clone)]
-pub struct Image {
+pub(crate) struct Image {
     pub(super) file: Arc<File>,
     pub(super) length: usize,
 }
@@ -18,7 +18,7 @@ impl Image {
     ///
     /// Nobody may change or cut the file while it is mapped: it must lie in a folder
     /// that only its owner can reach, or be sealed.
-    pub fn new(file: File) -> io::Result<Self> {
+    pub(crate) fn new(file: File) -> io::Result<Self> {
         let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
         if length == 0 || length % (64 * 1024) != 0 {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a memory image"));
@@ -27,7 +27,7 @@ impl Image {
     }
 
     /// Bytes in it.
-    pub fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         self.length
     }
 

@@ -12,5 +12,6 @@ mod pool;
 mod slot;
 mod sys;
 
-pub use image::Image;
-pub use pool::{Pool, Recycling};
+pub(crate) use image::Image;
+pub(crate) use pool::Pool;
+pub use pool::Recycling;

@@ -18,7 +18,7 @@ pub enum Recycling {
 
 /// Makes the memories of guests from one image.
 #[derive(Clone)]
-pub struct Pool {
+pub(crate) struct Pool {
     shared: Arc<Shared>,
 }
 
@@ -36,7 +36,7 @@ const WASM32: usize = 4 << 30;
 
 impl Pool {
     /// A pool over an image that keeps at most `most_idle` slots for later.
-    pub fn new(image: Image, most_idle: usize) -> io::Result<Self> {
+    pub(crate) fn new(image: Image, most_idle: usize) -> io::Result<Self> {
         let original = image.map_read_only()?;
         let pagemap = Pagemap::open();
         let idle = Mutex::new(Vec::new());
@@ -44,7 +44,7 @@ impl Pool {
     }
 
     /// How used slots are made new on this host.
-    pub fn recycling(&self) -> Recycling {
+    pub(crate) fn recycling(&self) -> Recycling {
         match self.shared.pagemap {
             Some(_) => Recycling::WrittenPages,
             None => Recycling::WholeMapping,

@@ -68,7 +68,6 @@ pub enum PrepareError {
 
 /// A guest whose code and memory are files, ready to be mapped.
 pub struct Prepared {
-    pub(crate) language: Language,
     entry: Entry,
 }
 
@@ -91,7 +90,7 @@ pub(super) fn prepare(
     let key = format!("{name}-{}-{:016x}", &hash[..16], compatibility(&engine));
     let cache = Cache::open(cache).map_err(failed)?;
     if let Ok(entry) = cache.entry(&key) {
-        return Ok(Prepared { language, entry });
+        return Ok(Prepared { entry });
     }
     progress.stage(Stage::Unpack);
     let damaged = |source| PrepareError::Damaged { language: name, source };
@@ -104,7 +103,7 @@ pub(super) fn prepare(
         .map_err(|source| PrepareError::Engine { language: name, source })?;
     progress.stage(Stage::Store);
     let entry = cache.create(&key, &[(CODE, &code), (IMAGE, &stripped.image)]).map_err(failed)?;
-    Ok(Prepared { language, entry })
+    Ok(Prepared { entry })
 }
 
 impl Prepared {
