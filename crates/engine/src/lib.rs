@@ -21,6 +21,7 @@ mod limits;
 mod output;
 mod project;
 mod settings;
+pub mod workers;
 mod workflow;
 
 pub use answer::Answer;

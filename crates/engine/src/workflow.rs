@@ -19,6 +19,7 @@ use crate::event::{CallId, Observer, TaskEvent};
 use crate::limits::RunLimits;
 use crate::output::{Held, Output};
 use crate::project::Project;
+use crate::workers;
 
 /// What runs the tasks.
 pub struct Backends {
@@ -371,7 +372,7 @@ impl Outside for Exit {
         };
         let call = workflow.call(function.to_owned(), arguments, frame);
         Box::pin(async move {
-            match call.await.value {
+            match workers::elsewhere(call).await.value {
                 Ok(value) => Ok(value.get().to_owned()),
                 Err(error) => Err(to_caller(error)),
             }
