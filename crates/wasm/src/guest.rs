@@ -20,7 +20,7 @@ use wasmtime::{Engine, Store, Trap};
 
 use crate::host::bindings::capsule::guest::types::{self, Step};
 use crate::host::bindings::{Python, PythonPre};
-use crate::host::{Event, State, bindings};
+use crate::host::{self, Event, State, bindings};
 use crate::memory::{Pool, Recycling};
 use crate::runtime::{self, FUEL_SLICE, Prepared};
 
@@ -42,6 +42,7 @@ impl Runtime {
         let component = prepared.component(&engine)?;
         let mut linker = Linker::<State>::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        host::link_files(&mut linker)?;
         bindings::capsule::guest::host::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         let guest = PythonPre::new(linker.instantiate_pre(&component)?)?;
         Ok(Self { engine, guest, pool })
@@ -93,7 +94,8 @@ impl Guest for PythonGuest {
         Box::pin(self.metered(bounds, async |this: &mut Self| {
             let text = this.load(None).await?;
             let loaded: Loaded<'_> = serde_json::from_str(&text).map_err(|_| nonsense())?;
-            Ok(Declared { functions: loaded.tasks.get().to_owned(), is_pure: loaded.pure })
+            let is_pure = loaded.pure && !this.store.data().looked_for_files();
+            Ok(Declared { functions: loaded.tasks.get().to_owned(), is_pure })
         }))
     }
 
@@ -137,8 +139,7 @@ impl PythonGuest {
         grant: &Grant,
         work: impl AsyncFnOnce(&mut Self) -> Result<T, GuestError>,
     ) -> Result<T, GuestError> {
-        self.store.data_mut().memory.most =
-            usize::try_from(grant.ram.bytes()).unwrap_or(usize::MAX);
+        self.store.data_mut().grant(grant).map_err(GuestError::Failed)?;
         let given = grant.meter.left();
         self.store.set_fuel(given).map_err(|error| GuestError::Failed(broken(error)))?;
         let mut account = Account { guest: self, meter: &grant.meter, given, charged: 0 };

@@ -1,9 +1,11 @@
 //! Everything that a guest can ask of its host.
 
+mod files;
 mod interface;
 mod operations;
 mod state;
 
+pub(crate) use files::link as link_files;
 pub(crate) use interface::bindings;
 pub(crate) use operations::Event;
 pub(crate) use state::{Pulse, State};

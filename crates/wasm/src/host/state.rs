@@ -3,17 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use capsule_backend::guest::Outside;
+use capsule_backend::guest::{Grant, Outside};
+use capsule_spec::Failure;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use super::files::{Files, MOST_RESOURCES, View};
 use super::operations::Operations;
 
 /// The store's data.
 pub(crate) struct State {
     wasi: WasiCtx,
     table: ResourceTable,
+    files: Files,
     pub(crate) memory: MemoryLimit,
     pub(crate) operations: Operations,
     pub(crate) outside: Arc<dyn Outside>,
@@ -24,14 +27,35 @@ impl State {
     pub(crate) fn new(outside: Arc<dyn Outside>, pulse: Pulse) -> Self {
         // No argument, no variable, no file, no socket; streams that go nowhere.
         let wasi = WasiCtxBuilder::new().build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MOST_RESOURCES);
         Self {
             wasi,
-            table: ResourceTable::new(),
+            table,
+            files: Files::new(pulse.clone()),
             memory: MemoryLimit::default(),
             operations: Operations::new(),
             outside,
             pulse,
         }
+    }
+
+    /// A call begins, and lasts until the next one: what it may touch.
+    ///
+    /// # Errors
+    /// When something cannot be granted; the call must not happen then.
+    pub(crate) fn grant(&mut self, grant: &Grant) -> Result<(), Failure> {
+        self.memory.most = usize::try_from(grant.ram.bytes()).unwrap_or(usize::MAX);
+        self.files.grant(grant)
+    }
+
+    /// Whether the guest looked for a file that a grant could have given it.
+    pub(crate) fn looked_for_files(&self) -> bool {
+        self.files.looked()
+    }
+
+    pub(crate) fn files(&mut self) -> View<'_> {
+        View { files: &mut self.files, table: &mut self.table }
     }
 }
 
