@@ -34,6 +34,7 @@ if [ ! -e "$folder/.whole" ]; then
   for name in "${shared[@]}"; do cp "$sdk/$name.py" "$work/app/capsule/"; done
   VIRTUAL_ENV="$work/empty" "$tools/bin/componentize-py" --quiet \
     --wit-path guests/python/wit --world python \
+    --import-interface-name capsule:guest/types@0.1.0=types \
     componentize --python-path "$work/app" --output "$work/python.wasm" capsule_guest >&2
   mv "$work/python.wasm" "$folder/python.wasm"
   : >"$folder/.whole"

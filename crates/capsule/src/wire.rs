@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use capsule_backend::Backend;
 use capsule_backend::guest::Guests;
-use capsule_engine::Backends;
+use capsule_engine::{Backends, Project};
 use capsule_jail::Jail;
 use capsule_spec::{ErrorCode, Failure};
-use capsule_wasm::{Language, Progress, Runtime};
+use capsule_wasm::{Language, PACKAGES, Progress, Runtime};
+
+use crate::packages;
 
 /// Every backend of this binary.
 pub(crate) fn backends() -> Vec<Box<dyn Backend>> {
@@ -20,8 +22,8 @@ pub(crate) fn jail() -> Box<dyn Backend> {
     Box::new(Jail::default())
 }
 
-/// What runs tasks.
-pub(crate) fn guests(progress: &dyn Progress) -> Result<Backends, Failure> {
+/// What runs the tasks of a project, its packages in memory.
+pub(crate) fn guests(project: &mut Project, progress: &dyn Progress) -> Result<Backends, Failure> {
     /// Memories that are kept for later tasks.
     const MOST_IDLE: usize = 32;
     let unavailable = |error: &dyn std::error::Error| {
@@ -36,6 +38,14 @@ pub(crate) fn guests(progress: &dyn Progress) -> Result<Backends, Failure> {
     let prepared = Language::Python
         .prepare(&cache().join("runtimes"), progress)
         .map_err(|error| unavailable(&error))?;
+    let requirements = project.requirements()?;
+    let prepared = if requirements.is_empty() {
+        prepared
+    } else {
+        let (layered, folder) = packages::with_packages(&prepared, &requirements, &cache())?;
+        project.packages(folder, PACKAGES);
+        layered
+    };
     let runtime = Runtime::new(&prepared, MOST_IDLE)
         .map_err(|error| Failure::new(ErrorCode::RuntimeUnavailable, format!("{error:#}")))?;
     let wasm: Arc<dyn Guests> = Arc::new(runtime);

@@ -23,6 +23,7 @@ pub struct Project {
     /// From what the user typed to the root, for paths in tracebacks: `examples/`.
     prefix: String,
     mounts: Vec<Granted>,
+    packages: Option<Granted>,
     /// From `capsule.toml`, or the defaults.
     pub settings: Settings,
 }
@@ -159,8 +160,15 @@ impl Project {
         let entry = path.strip_prefix(&root).unwrap_or(&path).to_str();
         let entry = entry.ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?.to_owned();
         let prefix = named.strip_suffix(&entry).unwrap_or_default().to_owned();
-        let mut project =
-            Self { root, folder, entry, prefix, mounts: Vec::new(), settings: Settings::default() };
+        let mut project = Self {
+            root,
+            folder,
+            entry,
+            prefix,
+            mounts: Vec::new(),
+            packages: None,
+            settings: Settings::default(),
+        };
         if let Ok(Some(text)) = project.read(settings::FILE) {
             let text = String::from_utf8_lossy(&text);
             project.settings = Settings::parse(&text).map_err(ProjectError::Settings)?;
@@ -178,6 +186,44 @@ impl Project {
         let (destination, access) = (mount.destination.clone(), mount.access);
         self.mounts.push(Granted { source, destination, access });
         Ok(())
+    }
+
+    /// Lets every task, and the program while it is loaded, see a folder of packages.
+    pub fn packages(&mut self, folder: PathBuf, destination: &str) {
+        let destination = destination.to_owned();
+        self.packages = Some(Granted { source: folder, destination, access: Access::ReadOnly });
+    }
+
+    /// The packages that it asks for, as pip names them: those of `capsule.toml`, and of
+    /// a `requirements.txt` beside it.
+    ///
+    /// # Errors
+    /// A line that is more than a name with versions: it could name a folder, another
+    /// index, or code to be run.
+    pub fn requirements(&self) -> Result<Vec<String>, Failure> {
+        let text = self.read("requirements.txt").ok().flatten().unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let lines = text.lines().map(|line| line.split(" #").next().unwrap_or_default().trim());
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut found: Vec<String> = Vec::new();
+        for line in self.settings.python.iter().map(String::as_str).chain(lines) {
+            let starts_well = line.starts_with(|c: char| c.is_ascii_alphanumeric());
+            if !starts_well || line.contains(['/', '\\', '@', '\n']) || line.len() > 500 {
+                let message =
+                    format!("{line:?} is not a package with versions, such as \"attrs>=25\"");
+                return Err(Failure::new(ErrorCode::InvalidConfig, message)
+                    .hint("options, addresses and paths of pip are not taken"));
+            }
+            found.push(line.to_owned());
+        }
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// What every sandbox of the program sees, while it is loaded too.
+    pub(crate) fn always(&self) -> Vec<Granted> {
+        self.packages.iter().cloned().collect()
     }
 
     /// The project's folder.
@@ -247,7 +293,8 @@ impl Project {
     /// # Errors
     /// When a declared one is not there, or leaves the project through a link.
     pub(crate) fn files(&self, function: &Function) -> Result<Vec<Granted>, Failure> {
-        let mut granted = self.mounts.clone();
+        let mut granted = self.always();
+        granted.extend(self.mounts.iter().cloned());
         for file in &function.files {
             let path = if file.path.is_empty() { "." } else { &file.path };
             let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;

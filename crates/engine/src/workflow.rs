@@ -180,7 +180,7 @@ impl Shared {
             meter,
             ram,
             disk: DISK,
-            files: Vec::new(),
+            files: self.project.always(),
             hosts: Vec::new(),
             download: DOWNLOAD,
             environment: Vec::new(),

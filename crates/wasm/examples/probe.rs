@@ -38,18 +38,47 @@ fn main() {
     let rounds: usize = std::env::args().nth(2).map_or(1, |n| n.parse().unwrap());
     let cache = std::path::PathBuf::from("/tmp/cap-cache");
     let prepared = Language::Python.prepare(&cache, &Quiet).unwrap();
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let prepared = match std::env::args().nth(3) {
+        None => prepared,
+        Some(folder) => {
+            let modules: Vec<String> = std::env::args().skip(4).collect();
+            let key = blake3::hash(format!("{folder}{modules:?}").as_bytes()).to_hex().to_string();
+            match prepared.layer(&cache, &key).unwrap() {
+                Some(layer) => layer,
+                None => {
+                    let layered = tokio
+                        .block_on(prepared.make_layer(
+                            &cache,
+                            &key,
+                            &Packages { folder: folder.into(), modules, native: vec![] },
+                        ))
+                        .unwrap();
+                    eprintln!("failed {:?}", layered.failed);
+                    layered.prepared
+                }
+            }
+        }
+    };
     let t1 = Instant::now();
     let runtime = Runtime::new(&prepared, 8).unwrap();
     let t2 = Instant::now();
     eprintln!("prepare {:?} load {:?} {:?}", t1 - t0, t2 - t1, runtime.recycling());
-    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for round in 0..rounds {
         let t2 = Instant::now();
         let grant = Grant {
             meter: Meter::new(1_000_000_000_000),
             ram: ByteSize::from_mib(512),
             disk: ByteSize::from_mib(64),
-            files: vec![],
+            files: std::env::args()
+                .nth(3)
+                .into_iter()
+                .map(|folder| Granted {
+                    source: folder.into(),
+                    destination: "/packages".into(),
+                    access: capsule_spec::Access::ReadOnly,
+                })
+                .collect(),
             hosts: vec![],
             download: ByteSize::from_mib(64),
             environment: vec![],

@@ -21,6 +21,7 @@ use wasmtime::{Engine, Store, Trap};
 use crate::host::bindings::capsule::guest::types::{self, Step};
 use crate::host::bindings::{Python, PythonPre};
 use crate::host::{self, Event, State, bindings};
+use crate::layer::Packages;
 use crate::memory::{Pool, Recycling};
 use crate::runtime::{self, FUEL_SLICE, Prepared};
 
@@ -29,6 +30,7 @@ pub struct Runtime {
     engine: Engine,
     guest: PythonPre<State>,
     pool: Pool,
+    roots: u32,
 }
 
 impl Runtime {
@@ -37,7 +39,10 @@ impl Runtime {
     /// # Errors
     /// When its files cannot be mapped or are not what they should be.
     pub fn new(prepared: &Prepared, most_idle: usize) -> wasmtime::Result<Self> {
-        let pool = Pool::new(prepared.image()?, most_idle)?;
+        Self::with_pool(prepared, Pool::new(prepared.image()?, most_idle)?)
+    }
+
+    pub(crate) fn with_pool(prepared: &Prepared, pool: Pool) -> wasmtime::Result<Self> {
         let engine = runtime::runner(&pool)?;
         let component = prepared.component(&engine)?;
         let mut linker = Linker::<State>::new(&engine);
@@ -45,7 +50,7 @@ impl Runtime {
         host::link_files(&mut linker)?;
         bindings::capsule::guest::host::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         let guest = PythonPre::new(linker.instantiate_pre(&component)?)?;
-        Ok(Self { engine, guest, pool })
+        Ok(Self { engine, guest, pool, roots: prepared.roots() })
     }
 
     /// How used memories are made new on this host.
@@ -56,25 +61,34 @@ impl Runtime {
 
 impl Guests for Runtime {
     fn open(&self, outside: Arc<dyn Outside>) -> Result<Box<dyn Guest>, Failure> {
+        Ok(Box::new(self.guest(outside)?))
+    }
+}
+
+impl Runtime {
+    pub(crate) fn guest(&self, outside: Arc<dyn Outside>) -> Result<PythonGuest, Failure> {
         let pulse = crate::host::Pulse::default();
         let mut store = Store::new(&self.engine, State::new(outside, pulse.clone()));
         store.limiter(|state| &mut state.memory);
         store.fuel_async_yield_interval(Some(FUEL_SLICE)).map_err(broken)?;
-        Ok(Box::new(PythonGuest {
+        Ok(PythonGuest {
             store,
             guest: self.guest.clone(),
             instance: None,
+            roots: self.roots,
             pulse,
             is_loaded: false,
             fuel: 0,
-        }))
+        })
     }
 }
 
-struct PythonGuest {
+pub(crate) struct PythonGuest {
     store: Store<State>,
     guest: PythonPre<State>,
     instance: Option<Python>,
+    /// Handles that its memory believes to hold when it starts.
+    roots: u32,
     pulse: crate::host::Pulse,
     is_loaded: bool,
     /// Burnt in calls that are over.
@@ -167,11 +181,32 @@ impl PythonGuest {
 
     async fn instance(&mut self) -> Result<(&Python, &mut Store<State>), GuestError> {
         if self.instance.is_none() {
-            self.instance =
-                Some(self.guest.instantiate_async(&mut self.store).await.map_err(crashed)?);
+            let instance = self.guest.instantiate_async(&mut self.store).await.map_err(crashed)?;
+            if self.roots > 0 {
+                instance.call_wake(&mut self.store, self.roots).await.map_err(crashed)?;
+            }
+            self.instance = Some(instance);
         }
         let instance = self.instance.as_ref().expect("made above");
         Ok((instance, &mut self.store))
+    }
+
+    /// Imports modules: those that could not be, and why.
+    pub(crate) async fn absorb(
+        &mut self,
+        packages: &Packages,
+        grant: &Grant,
+    ) -> Result<Vec<(String, String)>, GuestError> {
+        self.metered(grant, async move |this: &mut Self| {
+            let (instance, store) = this.instance().await?;
+            answered(instance.call_absorb(store, &packages.modules, &packages.native).await)
+        })
+        .await
+    }
+
+    /// See [`State::roots_alone`].
+    pub(crate) fn roots_alone(&self) -> Option<usize> {
+        self.store.data().roots_alone()
     }
 
     async fn load(

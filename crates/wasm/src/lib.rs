@@ -16,9 +16,11 @@
 
 mod guest;
 mod host;
+mod layer;
 mod memory;
 mod runtime;
 
 pub use guest::Runtime;
+pub use layer::{LayerError, Layered, PACKAGES, Packages};
 pub use memory::Recycling;
 pub use runtime::{Language, PrepareError, Prepared, Progress, Stage, StripError};

@@ -23,7 +23,7 @@ from guest import sockets, tls
 sockets.install()
 tls.install()
 
-from guest import loop, operations, output, program, report, session, sleep, threads, values
+from guest import layer, loop, operations, output, program, report, session, sleep, threads, values
 
 for _part in (loop, output, sleep, threads, program):
     _part.install()
@@ -34,6 +34,15 @@ def _failed(error: BaseException) -> Err:
 
 
 class WitWorld(wit_world.WitWorld):
+    def absorb(self, modules: list[str], native: list[str]) -> list[tuple[str, str]]:
+        try:
+            return layer.absorb(modules, native)
+        except BaseException as error:
+            raise _failed(error) from None
+
+    def wake(self, roots: int) -> None:
+        layer.wake(roots)
+
     def load(self, environment: list[tuple[str, str]] | None) -> str:
         try:
             return program.load(environment)
@@ -74,7 +83,7 @@ def _step(state: loop.State) -> types.Step:
     return types.Step_Waiting(state.nanoseconds)
 
 
-sys.path[:] = [program.PACKAGES]
+sys.path[:] = []
 sys.path_importer_cache.clear()
 sys.dont_write_bytecode = True
 gc.collect()

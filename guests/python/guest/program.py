@@ -16,9 +16,6 @@ import capsule
 from capsule import _runtime
 from guest import calls, values
 
-#: Where a program's packages are.
-PACKAGES = "/packages"
-
 _tasks: dict[str, "capsule.Task"] = {}
 _module: types.ModuleType | None = None
 

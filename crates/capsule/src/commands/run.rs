@@ -61,7 +61,7 @@ impl Run {
         for mount in &self.mount {
             project.mount(mount).map_err(|error| error.into_failure())?;
         }
-        let backends = wire::guests(&progress::Preparing::default())?;
+        let backends = wire::guests(&mut project, &progress::Preparing::default())?;
         let environment: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();

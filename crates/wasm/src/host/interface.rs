@@ -20,6 +20,7 @@ pub(crate) mod bindings {
             default: trappable,
         },
         exports: { default: async },
+        with: { "wasi": wasmtime_wasi::p2::bindings },
         require_store_data_send: true,
     });
 }

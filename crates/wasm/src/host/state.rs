@@ -54,6 +54,12 @@ impl State {
         self.files.looked()
     }
 
+    /// How often the guest's libraries asked for the root, if the guest holds no other
+    /// handle and waits for nothing: then its memory is all there is to it.
+    pub(crate) fn roots_alone(&self) -> Option<usize> {
+        self.files.roots_alone().filter(|_| self.table.is_empty() && self.operations.is_idle())
+    }
+
     pub(crate) fn files(&mut self) -> View<'_> {
         View { files: &mut self.files, table: &mut self.table }
     }

@@ -20,7 +20,11 @@ pub enum Recycling {
 #[derive(Clone)]
 pub(crate) struct Pool {
     shared: Arc<Shared>,
+    /// The memory that was made last, in a pool whose memories are to be saved.
+    newest: Option<Arc<Mutex<Newest>>>,
 }
+
+type Newest = Arc<Mutex<Option<Slot>>>;
 
 struct Shared {
     image: Image,
@@ -40,7 +44,21 @@ impl Pool {
         let original = image.map_read_only()?;
         let pagemap = Pagemap::open();
         let idle = Mutex::new(Vec::new());
-        Ok(Self { shared: Arc::new(Shared { image, original, pagemap, idle, most_idle }) })
+        let shared = Arc::new(Shared { image, original, pagemap, idle, most_idle });
+        Ok(Self { shared, newest: None })
+    }
+
+    /// A pool for one guest, whose memory will be saved.
+    pub(crate) fn to_save(image: Image) -> io::Result<Self> {
+        Ok(Self { newest: Some(Arc::default()), ..Self::new(image, 0)? })
+    }
+
+    /// What the one guest's memory holds. The guest must not be running.
+    pub(crate) fn save(&self) -> io::Result<Vec<u8>> {
+        let newest = self.newest.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        let newest = newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let slot = newest.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.as_ref().ok_or(io::ErrorKind::NotFound)?.copy()
     }
 
     /// How used slots are made new on this host.
@@ -100,44 +118,53 @@ impl Pool {
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         let slot = self.take(capacity, guard)?;
-        Ok(Box::new(Main { slot: Some(slot), shared: self.shared.clone() }))
+        let base = slot.base().expose_provenance();
+        let slot = Arc::new(Mutex::new(Some(slot)));
+        if let Some(newest) = &self.newest {
+            *newest.lock().unwrap_or_else(PoisonError::into_inner) = slot.clone();
+        }
+        Ok(Box::new(Main { slot, base, shared: self.shared.clone() }))
     }
 }
 
 /// The memory of a guest.
 struct Main {
-    /// Always there until it is dropped.
-    slot: Option<Slot>,
+    /// Always there until it is dropped. Locked for a moment when it is saved or grows;
+    /// wasmtime itself touches the bytes without it.
+    slot: Arc<Mutex<Option<Slot>>>,
+    base: usize,
     shared: Arc<Shared>,
 }
 
 impl Main {
-    fn slot(&self) -> &Slot {
-        self.slot.as_ref().expect("only drop takes it")
+    fn slot<T>(&self, look: impl FnOnce(&mut Slot) -> T) -> T {
+        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        look(slot.as_mut().expect("only drop takes it"))
     }
 }
 
 impl Linear for Main {
     fn length(&self) -> usize {
-        self.slot().length()
+        self.slot(|slot| slot.length())
     }
 
     fn capacity(&self) -> usize {
-        self.slot().capacity
+        self.slot(|slot| slot.capacity)
     }
 
     fn grow(&mut self, length: usize) -> io::Result<()> {
-        self.slot.as_mut().expect("only drop takes it").grow(length)
+        self.slot(|slot| slot.grow(length))
     }
 
     fn base(&self) -> *mut u8 {
-        self.slot().base()
+        std::ptr::with_exposed_provenance_mut(self.base)
     }
 }
 
 impl Drop for Main {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
+        let slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(slot) = slot {
             self.shared.take_back(slot);
         }
     }

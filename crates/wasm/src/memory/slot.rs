@@ -31,6 +31,11 @@ impl Slot {
         self.open
     }
 
+    /// What it holds.
+    pub(super) fn copy(&self) -> io::Result<Vec<u8>> {
+        self.mapping.copy(self.open)
+    }
+
     /// Makes it larger; what is new is zero.
     pub(super) fn grow(&mut self, length: usize) -> io::Result<()> {
         if length > self.capacity {

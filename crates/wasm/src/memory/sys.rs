@@ -95,6 +95,14 @@ impl Mapping {
         unsafe { std::slice::from_raw_parts(self.base(), self.length) }
     }
 
+    /// A copy of the first `length` bytes, which must be open.
+    pub(super) fn copy(&self, length: usize) -> io::Result<Vec<u8>> {
+        let base = self.at(0, length)?;
+        // SAFETY: the range is ours and open; the guest whose memory it is does not run,
+        // because `Pool::save` is called between two of its calls.
+        Ok(unsafe { std::slice::from_raw_parts(base, length) }.to_vec())
+    }
+
     /// Bytes that were opened or overlaid, to be written.
     pub(super) fn bytes_mut(&mut self, start: usize, length: usize) -> io::Result<&mut [u8]> {
         let base = self.at(start, length)?;

@@ -112,6 +112,13 @@ impl Cache {
 use std::os::unix::fs::PermissionsExt;
 
 impl Entry {
+    /// The same entry once more.
+    pub(super) fn again(entry: &Self) -> io::Result<Self> {
+        let (folder, path, seal) =
+            (entry.folder.try_clone()?, entry.path.clone(), entry.seal.clone());
+        Ok(Self { folder, path, seal })
+    }
+
     /// One of its files, to be read or mapped.
     pub(super) fn file(&self, name: &str) -> io::Result<File> {
         open_file(self.folder.as_fd(), name)

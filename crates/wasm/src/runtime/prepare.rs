@@ -1,7 +1,7 @@
 //! Unpacks, strips and compiles a guest, once for a machine.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 use wasmtime::Engine;
@@ -69,10 +69,19 @@ pub enum PrepareError {
 /// A guest whose code and memory are files, ready to be mapped.
 pub struct Prepared {
     entry: Entry,
+    /// With packages in its memory, where there are any.
+    layer: Option<Layer>,
+}
+
+/// A memory that has imported packages.
+struct Layer {
+    entry: Entry,
+    roots: u32,
 }
 
 const CODE: &str = "code.cwasm";
 const IMAGE: &str = "memory.img";
+const ROOTS: &str = "roots";
 
 pub(super) fn prepare(
     language: Language,
@@ -90,7 +99,7 @@ pub(super) fn prepare(
     let key = format!("{name}-{}-{:016x}", &hash[..16], compatibility(&engine));
     let cache = Cache::open(cache).map_err(failed)?;
     if let Ok(entry) = cache.entry(&key) {
-        return Ok(Prepared { entry });
+        return Ok(Prepared { entry, layer: None });
     }
     progress.stage(Stage::Unpack);
     let damaged = |source| PrepareError::Damaged { language: name, source };
@@ -103,13 +112,44 @@ pub(super) fn prepare(
         .map_err(|source| PrepareError::Engine { language: name, source })?;
     progress.stage(Stage::Store);
     let entry = cache.create(&key, &[(CODE, &code), (IMAGE, &stripped.image)]).map_err(failed)?;
-    Ok(Prepared { entry })
+    Ok(Prepared { entry, layer: None })
 }
 
 impl Prepared {
     /// The memory image.
     pub(crate) fn image(&self) -> io::Result<Image> {
-        Image::new(self.entry.file(IMAGE)?)
+        let entry = self.layer.as_ref().map_or(&self.entry, |layer| &layer.entry);
+        Image::new(entry.file(IMAGE)?)
+    }
+
+    /// How many handles of the root the memory believes to hold.
+    pub(crate) fn roots(&self) -> u32 {
+        self.layer.as_ref().map_or(0, |layer| layer.roots)
+    }
+
+    /// The same guest with the memory that was stored as `key`, if there is one.
+    pub(crate) fn with_layer(&self, cache: &Path, key: &str) -> io::Result<Option<Self>> {
+        let cache = Cache::open(cache)?;
+        let Ok(entry) = cache.entry(&format!("{}-{key}", self.key())) else { return Ok(None) };
+        let mut roots = String::new();
+        entry.file(ROOTS)?.take(16).read_to_string(&mut roots)?;
+        let roots = roots.parse().map_err(io::Error::other)?;
+        let own = Entry::again(&self.entry)?;
+        Ok(Some(Self { entry: own, layer: Some(Layer { entry, roots }) }))
+    }
+
+    /// Stores a memory as `key`.
+    pub(crate) fn store_layer(
+        &self,
+        cache: &Path,
+        key: &str,
+        memory: &[u8],
+        roots: usize,
+    ) -> io::Result<()> {
+        let key = format!("{}-{key}", self.key());
+        let roots = roots.to_string();
+        Cache::open(cache)?.create(&key, &[(IMAGE, memory), (ROOTS, roots.as_bytes())])?;
+        Ok(())
     }
 
     /// The code, mapped.

@@ -114,6 +114,12 @@ impl Files {
         self.looked
     }
 
+    /// How often the guest's libraries asked for the root, if they hold nothing else.
+    pub(crate) fn roots_alone(&self) -> Option<usize> {
+        let is_quiet = self.open.len() == 1 && self.listings.len() == 0;
+        is_quiet.then_some(self.roots_given)
+    }
+
     fn find(&mut self, base: u32, path: &str, last: Last) -> Result<Place> {
         let base = self.directory(base)?;
         let mut walk = Walk { mounts: &self.mounts, private: &self.private, looked: false };
@@ -146,6 +152,11 @@ struct Table<T> {
 }
 
 impl<T> Table<T> {
+    /// How many there are.
+    fn len(&self) -> usize {
+        self.places.iter().flatten().count()
+    }
+
     fn new(most: usize) -> Self {
         Self { places: Vec::new(), free: Vec::new(), most }
     }

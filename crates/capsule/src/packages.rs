@@ -1,0 +1,232 @@
+//! A project's Python packages: resolved once by pip, imported once into memory.
+//!
+//! pip only unpacks wheels here (`--only-binary`), so no code of a package runs outside a
+//! sandbox. Pure packages are asked for first. If that fails, wheels for this machine are
+//! taken and their native code is left out: many packages have a slow path in Python.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use capsule_spec::{ErrorCode, Failure};
+use capsule_wasm::{Packages, Prepared};
+
+/// The guest with the packages of `requirements` in memory, and the folder that they are in.
+pub(crate) fn with_packages(
+    prepared: &Prepared,
+    requirements: &[String],
+    cache: &Path,
+) -> Result<(Prepared, PathBuf), Failure> {
+    let hash = blake3::hash(format!("{}\n{}", prepared.key(), requirements.join("\n")).as_bytes());
+    let key = &hash.to_hex()[..24];
+    let folder = cache.join("packages").join(key);
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::new(
+            ErrorCode::PackagesFailed,
+            format!("the packages cannot be made ready: {error}"),
+        )
+    };
+    if folder.is_dir()
+        && let Some(layer) =
+            prepared.layer(&cache.join("runtimes"), key).map_err(|error| failed(&error))?
+    {
+        return Ok((layer, folder));
+    }
+    say(&format!("installing {} (once, until the list changes)", requirements.join(", ")));
+    if !folder.is_dir() {
+        install(requirements, &folder)?;
+    }
+    let packages = survey(requirements, &folder).map_err(|error| failed(&error))?;
+    say("compiling and importing them");
+    let runtime = capsule_engine::workers::own_thread().map_err(|error| failed(&error))?;
+    let memories = cache.join("runtimes");
+    let made = prepared.make_layer(&memories, key, &packages);
+    let layered = runtime.block_on(made).map_err(|error| failed(&error))?;
+    for (module, reason) in &layered.failed {
+        say(&format!("{module} cannot be imported: {reason}"));
+    }
+    Ok((layered.prepared, folder))
+}
+
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "capsule: {text}");
+}
+
+/// Puts the packages into `folder`: whole or not at all.
+fn install(requirements: &[String], folder: &Path) -> Result<(), Failure> {
+    let parent = folder.parent().unwrap_or(Path::new("/"));
+    let temporary = parent.join(format!(
+        ".{}.{}",
+        folder.file_name().unwrap_or_default().display(),
+        std::process::id()
+    ));
+    let broken = |error: io::Error| {
+        Failure::new(
+            ErrorCode::PackagesFailed,
+            format!("{} cannot be written: {error}", parent.display()),
+        )
+    };
+    fs::create_dir_all(parent).map_err(broken)?;
+    const PURE: [&str; 8] = [
+        "--platform",
+        "any",
+        "--python-version",
+        "3.14",
+        "--implementation",
+        "py",
+        "--abi",
+        "none",
+    ];
+    let pure = pip(requirements, &temporary, &PURE)?;
+    if !pure.status.success() {
+        let _ = fs::remove_dir_all(&temporary);
+        let native = pip(requirements, &temporary, &[])?;
+        if !native.status.success() {
+            let _ = fs::remove_dir_all(&temporary);
+            return Err(refused(&native));
+        }
+        leave_out_native_code(&temporary).map_err(broken)?;
+    }
+    match fs::rename(&temporary, folder) {
+        // Another process was first.
+        Err(_) if folder.is_dir() => fs::remove_dir_all(&temporary).map_err(broken),
+        other => other.map_err(broken),
+    }
+}
+
+fn pip(requirements: &[String], target: &Path, options: &[&str]) -> Result<Output, Failure> {
+    Command::new("python3")
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"])
+        .args([
+            "--no-compile",
+            "--only-binary",
+            ":all:",
+            "--root-user-action",
+            "ignore",
+            "--target",
+        ])
+        .arg(target)
+        .args(options)
+        .arg("--")
+        .args(requirements)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| {
+            Failure::new(ErrorCode::PackagesFailed, format!("python3 cannot be started: {error}"))
+                .hint("packages are resolved by pip: install python3 with pip")
+        })
+}
+
+fn refused(output: &Output) -> Failure {
+    let told = String::from_utf8_lossy(&output.stderr);
+    let line =
+        told.lines().rfind(|line| line.starts_with("ERROR: ")).or_else(|| told.lines().last());
+    let line = line.unwrap_or("it said nothing").trim_start_matches("ERROR: ");
+    Failure::new(ErrorCode::PackagesFailed, format!("pip could not install the packages: {line}"))
+        .hint("a package without a wheel, or with another name, version or index, cannot be installed")
+}
+
+/// Where the names of those are kept whose native code was left out.
+const LEFT_OUT: &str = ".native";
+
+fn leave_out_native_code(folder: &Path) -> io::Result<()> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let stem = |path: &Path| {
+            path.file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .split('.')
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        if remove_native(&path)? > 0 {
+            // `numpy.libs` belongs to numpy, `_cffi_backend.cpython-311….so` is its own module.
+            names.push(stem(&path));
+        }
+    }
+    fs::write(folder.join(LEFT_OUT), names.join("\n"))
+}
+
+fn remove_native(path: &Path) -> io::Result<usize> {
+    let meta = fs::symlink_metadata(path)?;
+    if meta.is_dir() {
+        return fs::read_dir(path)?.map(|entry| remove_native(&entry?.path())).sum();
+    }
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    if name.ends_with(".so") || name.contains(".so.") {
+        fs::remove_file(path)?;
+        return Ok(1);
+    }
+    Ok(0)
+}
+
+/// Which modules there are.
+fn survey(requirements: &[String], folder: &Path) -> io::Result<Packages> {
+    let wanted: Vec<String> = requirements.iter().map(|line| distribution(line)).collect();
+    let native = fs::read_to_string(folder.join(LEFT_OUT)).unwrap_or_default();
+    let native: Vec<String> = native.lines().map(str::to_owned).collect();
+    let mut modules = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some((own, _)) = name.strip_suffix(".dist-info").and_then(|name| name.rsplit_once('-'))
+        else {
+            continue;
+        };
+        let is_wanted = wanted.contains(&distribution(own));
+        let record = fs::read_to_string(entry.path().join("RECORD")).unwrap_or_default();
+        for module in record.lines().filter_map(top_level) {
+            if (is_wanted || native.contains(&module)) && !modules.contains(&module) {
+                modules.push(module);
+            }
+        }
+    }
+    modules.sort();
+    Ok(Packages { folder: folder.to_owned(), modules, native })
+}
+
+/// The name that a requirement or a dist-info folder begins with, in one spelling (PEP 503).
+fn distribution(text: &str) -> String {
+    let name = text.split(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).next();
+    name.unwrap_or_default().to_lowercase().replace(['_', '.'], "-")
+}
+
+/// The module that a line of RECORD belongs to.
+fn top_level(line: &str) -> Option<String> {
+    let path = line.split(',').next()?.trim_matches('"');
+    let module = match path.split_once('/') {
+        Some((package, _)) if path.ends_with(".py") => package,
+        Some(_) => return None,
+        None => path.strip_suffix(".py")?,
+    };
+    let is_name =
+        !module.is_empty() && module.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    is_name.then(|| module.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distributions_have_one_spelling() {
+        for text in
+            ["Foo_Bar", "foo.bar>=1,<2", "foo-bar[extra]; python_version>'3'", "FOO-BAR ~= 1"]
+        {
+            assert_eq!(distribution(text), "foo-bar", "{text}");
+        }
+    }
+
+    #[test]
+    fn modules_are_found_in_records() {
+        assert_eq!(top_level("requests/api.py,sha256=x,1").as_deref(), Some("requests"));
+        assert_eq!(top_level("six.py,,").as_deref(), Some("six"));
+        assert_eq!(top_level("../../bin/tool.py,,"), None);
+        assert_eq!(top_level("a-1.dist-info/METADATA,,"), None);
+    }
+}
