@@ -45,7 +45,11 @@ pub(crate) fn with_packages(
     let made = prepared.make_layer(&memories, key, &packages);
     let layered = runtime.block_on(made).map_err(|error| failed(&error))?;
     for (module, reason) in &layered.failed {
-        say(&format!("{module} cannot be imported: {reason}"));
+        let reason = match packages.native.contains(module) {
+            true => "it needs native code; the task option isolation=\"jail\" runs it",
+            false => reason.lines().next().unwrap_or_default(),
+        };
+        say(&format!("{module} cannot be imported in a Wasm sandbox: {reason}"));
     }
     Ok((layered.prepared, folder))
 }
