@@ -28,6 +28,6 @@ pub use answer::Answer;
 pub use event::{CallId, Observer, Silent, TaskEvent};
 pub use limits::RunLimits;
 pub use output::{Output, Sink};
-pub use project::{MountOption, Project, ProjectError};
+pub use project::{BundleError, MountOption, Project, ProjectError};
 pub use settings::Settings;
 pub use workflow::{Backends, Workflow};

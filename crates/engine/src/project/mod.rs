@@ -3,6 +3,8 @@
 //! Everything below the folder is resolved with openat2 and never leaves it, whatever
 //! links the folder holds.
 
+mod bundle;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -12,12 +14,18 @@ use capsule_backend::guest::{Granted, Source};
 use capsule_spec::{Access, ErrorCode, Failure, Function};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
+use bundle::Bundle;
+
+pub use bundle::BundleError;
+
 use crate::settings::{self, Settings};
 
 /// A program in its folder.
 pub struct Project {
     root: PathBuf,
     folder: OwnedFd,
+    /// Where its sources are, if not in the folder.
+    bundle: Option<Bundle>,
     /// Below the root.
     entry: String,
     /// From what the user typed to the root, for paths in tracebacks: `examples/`.
@@ -52,6 +60,14 @@ pub enum ProjectError {
     /// `capsule.toml` cannot be used.
     #[error("{0}")]
     Settings(Failure),
+    /// The file that should hold a program holds none.
+    #[error("{path} cannot be run: {source}")]
+    Bundle {
+        /// As the user named it.
+        path: String,
+        /// Why.
+        source: BundleError,
+    },
 }
 
 impl ProjectError {
@@ -71,6 +87,7 @@ impl ProjectError {
             Self::NoEntry => Failure::new(ErrorCode::ProgramNotFound, self.to_string())
                 .hint("name one: capsule run main.py"),
             Self::Settings(failure) => failure,
+            Self::Bundle { .. } => Failure::new(ErrorCode::ProgramNotFound, self.to_string()),
         }
     }
 }
@@ -160,20 +177,71 @@ impl Project {
         let entry = path.strip_prefix(&root).unwrap_or(&path).to_str();
         let entry = entry.ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?.to_owned();
         let prefix = named.strip_suffix(&entry).unwrap_or_default().to_owned();
-        let mut project = Self {
+        let project = Self {
             root,
             folder,
+            bundle: None,
             entry,
             prefix,
             mounts: Vec::new(),
             packages: None,
             settings: Settings::default(),
         };
-        if let Ok(Some(text)) = project.read(settings::FILE) {
-            let text = String::from_utf8_lossy(&text);
-            project.settings = Settings::parse(&text).map_err(ProjectError::Settings)?;
+        project.with_settings()
+    }
+
+    /// Opens a program that `capsule build --export` made. Files that its tasks may use are
+    /// those of the current folder.
+    ///
+    /// # Errors
+    /// [`ProjectError`]
+    pub fn open_export(file: &str) -> Result<Self, ProjectError> {
+        let failed = |source| ProjectError::Open { path: file.to_owned(), source };
+        let bytes = std::fs::read(file).map_err(failed)?;
+        let bundle = Bundle::from_bytes(&bytes)
+            .map_err(|source| ProjectError::Bundle { path: file.to_owned(), source })?;
+        let root = std::env::current_dir().map_err(failed)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(&root, flags, Mode::empty());
+        let project = Self {
+            root,
+            folder: folder.map_err(|error| failed(error.into()))?,
+            entry: bundle.entry.clone(),
+            bundle: Some(bundle),
+            prefix: String::new(),
+            mounts: Vec::new(),
+            packages: None,
+            settings: Settings::default(),
+        };
+        project.with_settings()
+    }
+
+    /// Whether `file` looks like a program that `capsule build --export` made.
+    pub fn is_export(file: &str) -> bool {
+        Bundle::is_likely(Path::new(file))
+    }
+
+    /// The program and its settings as one file: what [`Project::open_export`] opens.
+    ///
+    /// # Errors
+    /// The folder cannot be read, or holds too much.
+    pub fn export(&self) -> Result<Vec<u8>, Failure> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let bundled = rustix::fs::openat(&self.folder, ".", flags, Mode::empty())
+            .map_err(|error| BundleError::Folder(error.into()))
+            .and_then(|folder| Bundle::of_folder(&folder, &self.entry));
+        match bundled {
+            Ok(bundle) => Ok(bundle.to_bytes()),
+            Err(error) => Err(Failure::new(ErrorCode::ProgramNotFound, error.to_string())),
         }
-        Ok(project)
+    }
+
+    fn with_settings(mut self) -> Result<Self, ProjectError> {
+        if let Ok(Some(text)) = self.read(settings::FILE) {
+            let text = String::from_utf8_lossy(&text);
+            self.settings = Settings::parse(&text).map_err(ProjectError::Settings)?;
+        }
+        Ok(self)
     }
 
     /// Grants every task of the run a file or folder of the host.
@@ -231,6 +299,11 @@ impl Project {
         &self.root
     }
 
+    /// The program's file, below the project's folder.
+    pub fn entry(&self) -> &str {
+        &self.entry
+    }
+
     /// What every task of the run sees.
     pub fn mounts(&self) -> &[Granted] {
         &self.mounts
@@ -272,20 +345,12 @@ impl Project {
         Source { path: format!("{}{path}", self.prefix), is_package, bytes }
     }
 
-    /// A regular file below the root; None if there is none.
+    /// A file of the program; None if there is none.
     fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        let file = match rustix::fs::openat2(&self.folder, path, flags, Mode::empty(), beneath) {
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
-            other => File::from(other?),
-        };
-        if !file.metadata()?.is_file() {
-            return Ok(None);
+        match &self.bundle {
+            Some(bundle) => Ok(bundle.files.get(path).cloned()),
+            None => read(&self.folder, path),
         }
-        let mut bytes = Vec::new();
-        file.take(MOST_SOURCE + 1).read_to_end(&mut bytes)?;
-        Ok((bytes.len() as u64 <= MOST_SOURCE).then_some(bytes))
     }
 
     /// The files of the host that `function` may use: its own, and the run's mounts.
@@ -329,6 +394,23 @@ impl Project {
         }
         Ok(granted)
     }
+}
+
+/// A regular file below a folder; None if there is none, or it is too large.
+fn read(folder: &OwnedFd, path: &str) -> io::Result<Option<Vec<u8>>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let file = match rustix::fs::openat2(folder, path, flags, Mode::empty(), beneath) {
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
+        other => File::from(other?),
+    };
+    let meta = file.metadata()?;
+    if !meta.is_file() || meta.len() > MOST_SOURCE {
+        return Ok(None);
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default());
+    file.take(MOST_SOURCE + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= MOST_SOURCE).then_some(bytes))
 }
 
 #[cfg(test)]
