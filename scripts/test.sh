@@ -3,7 +3,7 @@
 #
 #   capsule: N passed, N failed, N skipped
 #
-#   scripts/test.sh [SUITE...]    of: rust doc cross, and every tests/SUITE/run.sh
+#   scripts/test.sh [SUITE...]    of: rust wasm doc cross, and every tests/SUITE/run.sh
 #
 # A suite of its own is a program tests/NAME/run.sh. It exits 0 (all passed), 77
 # (not possible here) or anything else (failed), prints `skipped: REASON` for what
@@ -112,18 +112,25 @@ fi
 
 # --- the suites --------------------------------------------------------------
 
+# What stands on wasmtime is tested as it ships: built once, and as fast.
+shipped=(--release --target x86_64-unknown-linux-musl -p capsule-wasm -p capsule)
+others=(--workspace --exclude capsule-wasm --exclude capsule)
+if cargo nextest --version >/dev/null 2>&1; then
+  runner=(cargo nextest run --no-fail-fast)
+else
+  runner=(cargo test --no-fail-fast)
+fi
 if wanted rust; then
-  if cargo nextest --version >/dev/null 2>&1; then
-    cargo_suite rust cargo nextest run --workspace --no-fail-fast
-    # nextest runs no documentation tests.
-    if wanted doc; then
-      cargo_suite doc cargo test --workspace --doc --no-fail-fast
-    fi
-  else
-    cargo_suite rust cargo test --workspace --no-fail-fast
-  fi
-elif wanted doc; then
-  cargo_suite doc cargo test --workspace --doc --no-fail-fast
+  cargo_suite rust "${runner[@]}" "${others[@]}"
+fi
+if wanted wasm; then
+  CAPSULE_RUNTIMES="$(guests/build.sh)"
+  export CAPSULE_RUNTIMES
+  cargo_suite wasm "${runner[@]}" "${shipped[@]}"
+fi
+# nextest runs no documentation tests.
+if wanted doc; then
+  cargo_suite doc cargo test "${others[@]}" --doc --no-fail-fast
 fi
 
 # capsule-run for the other machine: links, starts, and says who it is.
