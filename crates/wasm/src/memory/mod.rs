@@ -11,6 +11,8 @@ mod image;
 mod pool;
 mod slot;
 mod sys;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use image::Image;
 pub(crate) use pool::Pool;

@@ -61,6 +61,16 @@ impl Pool {
         slot.as_ref().ok_or(io::ErrorKind::NotFound)?.copy()
     }
 
+    /// As on a host whose pagemap is closed.
+    #[cfg(test)]
+    pub(super) fn without_pagemap(self) -> Self {
+        let image = self.shared.image.clone();
+        let original = image.map_read_only().expect("it was mapped before");
+        let (idle, most_idle) = (Mutex::default(), self.shared.most_idle);
+        let shared = Shared { image, original, pagemap: None, idle, most_idle };
+        Self { shared: Arc::new(shared), newest: None }
+    }
+
     /// How used slots are made new on this host.
     pub(crate) fn recycling(&self) -> Recycling {
         match self.shared.pagemap {

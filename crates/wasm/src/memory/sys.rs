@@ -216,3 +216,17 @@ unsafe impl LinearMemory for Memory {
         self.0.base()
     }
 }
+
+/// The open bytes of a memory, for tests.
+#[cfg(test)]
+pub(super) fn look(memory: &dyn Linear) -> &[u8] {
+    // SAFETY: `Linear` promises that `length` bytes can be touched; no guest runs in a test.
+    unsafe { std::slice::from_raw_parts(memory.base(), memory.length()) }
+}
+
+/// The same, to be written.
+#[cfg(test)]
+pub(super) fn look_mut(memory: &mut dyn Linear) -> &mut [u8] {
+    // SAFETY: as above, and `&mut` makes it the only reference.
+    unsafe { std::slice::from_raw_parts_mut(memory.base(), memory.length()) }
+}

@@ -1,0 +1,132 @@
+//! No byte of one guest is ever seen by the next.
+
+use std::fs::File;
+use std::io::Write;
+
+use proptest::prelude::*;
+
+use super::image::Image;
+use super::pool::{Pool, Recycling};
+use super::sys::Linear;
+
+const IMAGE: usize = 2 << 20;
+const RESERVED: usize = 64 << 20;
+const GUARD: usize = 1 << 20;
+const PAGE: usize = 64 << 10;
+
+fn image() -> (Image, Vec<u8>) {
+    let bytes: Vec<u8> =
+        (0..IMAGE).map(|at| if at / 4096 % 3 == 0 { 0 } else { (at % 251) as u8 }).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("image");
+    File::create(&path).unwrap().write_all(&bytes).unwrap();
+    (Image::new(File::open(&path).unwrap()).unwrap(), bytes)
+}
+
+fn memory(pool: &Pool) -> Box<dyn Linear> {
+    pool.create(IMAGE, None, Some(RESERVED), GUARD).unwrap()
+}
+
+/// What a guest does: writes somewhere, or grows.
+#[derive(Clone, Debug)]
+enum Deed {
+    Write { at: usize, length: usize, byte: u8 },
+    Grow { pages: usize },
+}
+
+fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+    let write = (0..RESERVED, 1..20_000usize, any::<u8>())
+        .prop_map(|(at, length, byte)| Deed::Write { at, length, byte });
+    let grow = (1..64usize).prop_map(|pages| Deed::Grow { pages });
+    proptest::collection::vec(prop_oneof![4 => write, 1 => grow], 0..30)
+}
+
+fn commit(memory: &mut Box<dyn Linear>, deed: &Deed) {
+    match *deed {
+        Deed::Grow { pages } => {
+            let before = memory.length();
+            let after = (before + pages * PAGE).min(memory.capacity());
+            memory.grow(after).unwrap();
+            // What is new is zero, whatever lay there before.
+            let new = super::sys::look(&**memory);
+            assert!(new[before..after].iter().all(|byte| *byte == 0));
+        }
+        Deed::Write { at, length, byte } => {
+            let bytes = super::sys::look_mut(&mut **memory);
+            let at = at % bytes.len();
+            let end = (at + length).min(bytes.len());
+            bytes[at..end].fill(byte);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn a_used_memory_comes_back_new(lives in proptest::collection::vec(deeds(), 1..6), forget in any::<bool>()) {
+        let (image, original) = image();
+        let pool = Pool::new(image, 2).unwrap();
+        let pool = if forget { pool.without_pagemap() } else { pool };
+        for life in lives {
+            let mut memory = memory(&pool);
+            prop_assert_eq!(memory.length(), IMAGE);
+            prop_assert!(super::sys::look(&*memory) == original.as_slice());
+            for deed in &life {
+                commit(&mut memory, deed);
+            }
+        }
+    }
+}
+
+#[test]
+fn two_memories_at_once_share_nothing() {
+    let (image, original) = image();
+    let pool = Pool::new(image, 4).unwrap();
+    for _ in 0..50 {
+        let (mut one, two) = (memory(&pool), memory(&pool));
+        super::sys::look_mut(&mut *one).fill(0xee);
+        assert!(super::sys::look(&*two) == original.as_slice());
+    }
+}
+
+#[test]
+fn many_threads_find_new_memories() {
+    let (image, original) = image();
+    let pool = Pool::new(image, 4).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4u8 {
+            let (pool, original) = (&pool, &original);
+            scope.spawn(move || {
+                for round in 0..100usize {
+                    let mut memory = memory(pool);
+                    assert!(super::sys::look(&*memory) == original.as_slice());
+                    let bytes = super::sys::look_mut(&mut *memory);
+                    bytes
+                        .iter_mut()
+                        .skip(round * 97)
+                        .step_by(4096)
+                        .for_each(|byte| *byte = thread + 1);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn the_host_says_which_way_it_takes() {
+    let (image, _) = image();
+    let pool = Pool::new(image, 1).unwrap();
+    assert_eq!(pool.clone().without_pagemap().recycling(), Recycling::WholeMapping);
+    // Where the file is open, as on every machine of ours, the fast way is taken.
+    assert_eq!(pool.recycling(), Recycling::WrittenPages);
+}
+
+#[test]
+fn an_odd_image_is_refused() {
+    for length in [0, 1, PAGE - 1, PAGE + 1] {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(length as u64).unwrap();
+        assert!(Image::new(file).is_err(), "{length}");
+    }
+}
