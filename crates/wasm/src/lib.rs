@@ -12,13 +12,17 @@
 //!                                        │ load, begin, advance
 //!                                        ▼
 //!                             host/: output, sources, operations, files, network
+//!
+//!   Command ──▶ Outcome: any other program, once, under WASI
 //! ```
 
+mod command;
 mod guest;
 mod host;
 mod memory;
 mod runtime;
 
+pub use command::{Command, CommandLimits};
 pub use guest::Runtime;
 pub use memory::Recycling;
 pub use runtime::{Language, PrepareError, Prepared, Progress, Stage, StripError};
