@@ -10,6 +10,9 @@ use capsule_jail::Jail;
 use capsule_spec::{ErrorCode, Failure};
 use capsule_wasm::{Language, Progress, Runtime};
 
+/// What runs other programs in WebAssembly.
+pub(crate) use capsule_wasm::{Command as WasmCommand, CommandLimits};
+
 /// Every backend of this binary.
 pub(crate) fn backends() -> Vec<Box<dyn Backend>> {
     vec![jail()]

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use capsule_backend::{BackendError, Output};
-use capsule_spec::{ByteSize, ErrorCode, ExecutionId, Failure, Mount, Outcome, Stdin};
+use capsule_spec::{ByteSize, ErrorCode, ExecutionId, Failure, Fuel, Mount, Outcome, Stdin};
 use wasmtime::Engine;
 use wasmtime_wasi::WasiCtxBuilder;
 
@@ -74,7 +74,7 @@ pub struct CommandLimits {
     /// Bytes of standard output, and again of standard error. Default 1 MiB.
     pub max_output: ByteSize,
     /// Work, in fuel. Default: what the timeout allows.
-    pub fuel: Option<u64>,
+    pub fuel: Option<Fuel>,
     /// Time to compile it, when it is not in the cache. Default 60 s.
     pub compile_timeout: Duration,
 }
@@ -186,7 +186,7 @@ impl Ready {
         // What the memory of the program may come to, and as much again as the host may
         // need for it: its instances, its descriptors, its paths.
         let most = command.limits.memory.bytes().saturating_add(MOST_OVERHEAD);
-        let fuel = command.limits.fuel.unwrap_or(u64::MAX);
+        let fuel = command.limits.fuel.map_or(u64::MAX, Fuel::units);
         let Self { engine, code, mut state, runtime, .. } = self;
         state.deadline = deadline;
         let watched = watch::watch("guest", deadline, most, &self.counters, move || {

@@ -37,7 +37,7 @@ enum Kind {
 const MOST_BYTES: u64 = 64 << 20;
 
 /// Memory that the compiler may take beside what the process has.
-const MOST_COMPILER_MEMORY: u64 = 3 << 30;
+const MOST_COMPILER_MEMORY: u64 = 2 << 30;
 
 /// What compiles faster than it is stored is not stored.
 const WORTH_STORING: Duration = Duration::from_millis(25);

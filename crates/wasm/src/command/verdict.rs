@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use capsule_spec::{Captured, ErrorCode, ExecutionId, Failure, Metrics, Outcome, Status};
+use capsule_spec::{Captured, ErrorCode, ExecutionId, Failure, Fuel, Metrics, Outcome, Status};
 use rustix::io::Errno;
 
 use super::CommandLimits;
@@ -123,7 +123,7 @@ fn memory_limit(seen: &Seen<'_>) -> Failure {
 }
 
 fn out_of_fuel(seen: &Seen<'_>) -> Failure {
-    let limit = seen.limits.fuel.unwrap_or(u64::MAX);
+    let limit = seen.limits.fuel.map_or(u64::MAX, Fuel::units);
     Failure::new(
         ErrorCode::FuelExhausted,
         format!("the command used up its compute budget of {limit} units"),

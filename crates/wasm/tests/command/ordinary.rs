@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use capsule_spec::{ErrorCode, Status};
+use capsule_spec::{ErrorCode, Fuel, Status};
 
 use crate::place::{BADF, Place, code, exit_with, run, start};
 
@@ -109,7 +109,7 @@ fn crashes_are_told() {
 fn fuel_bounds_work() {
     let place = Place::new();
     let mut command = place.preview1(&start("(loop br 0)"));
-    command.limits.fuel = Some(50_000_000);
+    command.limits.fuel = Fuel::exactly(50_000_000);
     command.limits.timeout = Duration::from_secs(60);
     let outcome = run(&command);
     assert_eq!((outcome.status, code(&outcome)), (Status::Killed, Some(ErrorCode::FuelExhausted)));
