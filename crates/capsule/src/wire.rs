@@ -12,6 +12,9 @@ use capsule_wasm::{Language, PACKAGES, Progress, Runtime};
 
 use crate::packages;
 
+/// What runs other programs in WebAssembly.
+pub(crate) use capsule_wasm::{Command as WasmCommand, CommandLimits};
+
 /// Every backend of this binary.
 pub(crate) fn backends() -> Vec<Box<dyn Backend>> {
     vec![jail()]

@@ -58,6 +58,8 @@ pub struct Metrics {
     pub io_read: u64,
     /// Bytes passed to `write` and its kin.
     pub io_written: u64,
+    /// Work in units of fuel, where it was counted: in WebAssembly.
+    pub fuel: Option<u64>,
 }
 
 /// What came of a task that a backend took on.

@@ -12,14 +12,18 @@
 //!                                        │ load, begin, advance
 //!                                        ▼
 //!                             host/: output, sources, operations, files, network
+//!
+//!   Command ──▶ Outcome: any other program, once, under WASI
 //! ```
 
+mod command;
 mod guest;
 mod host;
 mod layer;
 mod memory;
 mod runtime;
 
+pub use command::{Command, CommandLimits};
 pub use guest::Runtime;
 pub use layer::{LayerError, Layered, PACKAGES, Packages};
 pub use memory::Recycling;

@@ -16,7 +16,7 @@ use clap::Subcommand;
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Run a command in a jail; the same options as capsule-run
+    /// Run a command in a jail, as capsule-run does, or a program in WebAssembly: FILE.wasm
     Exec(Box<capsule_jail::cli::Arguments>),
     /// Run a program's tasks, each in a sandbox of its own
     Run(run::Run),

@@ -15,6 +15,7 @@ use capsule_backend::{Backend, BackendError, Output};
 use capsule_spec::{ErrorCode, ExecutionId, Failure, Network, Outcome, Status, Stdin, Task};
 
 pub use arguments::{Arguments, parse_or_exit};
+pub use report::{speak, timestamp, usage_failure};
 
 use crate::host::Host;
 use crate::jail::Jail;

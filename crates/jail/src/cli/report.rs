@@ -22,7 +22,8 @@ macro_rules! say {
     ($($part:tt)*) => { speak(&format!($($part)*)) };
 }
 
-fn speak(line: &str) {
+/// Says a line on stderr, if it takes one soon.
+pub fn speak(line: &str) {
     use rustix::event::{PollFd, PollFlags, poll};
     let stderr = rustix::stdio::stderr();
     let mut ready = [PollFd::from_borrowed_fd(stderr, PollFlags::OUT)];
@@ -123,7 +124,8 @@ impl Report {
 /// EPIPE, as a failure's details have it.
 const BROKEN_PIPE: &str = "32";
 
-fn timestamp(time: SystemTime) -> String {
+/// A moment as answers have it: RFC 3339, UTC, milliseconds.
+pub fn timestamp(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
 
@@ -185,7 +187,8 @@ pub(super) fn usage_error(arguments: &[OsString], error: &clap::Error) -> ! {
     std::process::exit(super::USAGE.into())
 }
 
-fn usage_failure(error: &clap::Error) -> Failure {
+/// What an error of the command line is, with its code.
+pub fn usage_failure(error: &clap::Error) -> Failure {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
         Some(ContextValue::Strings(texts)) => texts.first().cloned(),

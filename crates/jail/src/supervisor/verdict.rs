@@ -30,6 +30,7 @@ pub(super) fn outcome(
         max_memory: counts.peak_memory.unwrap_or(0).max(end.usage.max_memory).max(end.peak_seen),
         io_read: end.io.map_or(0, |io| io.0),
         io_written: end.io.map_or(0, |io| io.1),
+        fuel: None,
     };
     let (status, exit_code, signal, error) = match end.failed {
         Some(failed) => {

@@ -57,6 +57,9 @@ struct MetricsView {
     max_memory_bytes: u64,
     io_bytes_read: u64,
     io_bytes_written: u64,
+    /// Present for a program in WebAssembly: units of fuel, about one an instruction.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fuel_consumed: Option<u64>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -148,6 +151,7 @@ impl MetricsView {
             max_memory_bytes: metrics.max_memory,
             io_bytes_read: metrics.io_read,
             io_bytes_written: metrics.io_written,
+            fuel_consumed: metrics.fuel,
         }
     }
 }

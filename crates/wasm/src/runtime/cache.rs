@@ -16,14 +16,14 @@ use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 /// A folder of entries.
-pub(super) struct Cache {
+pub(crate) struct Cache {
     path: PathBuf,
 }
 
 /// A finished entry.
-pub(super) struct Entry {
+pub(crate) struct Entry {
     folder: OwnedFd,
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     seal: Seal,
 }
 
@@ -51,7 +51,7 @@ const SEAL: &str = "seal.json";
 
 impl Cache {
     /// Opens the folder, makes it if it is not there.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         match fs::DirBuilder::new().recursive(true).mode(0o700).create(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
@@ -61,7 +61,7 @@ impl Cache {
     }
 
     /// An entry that is whole and unchanged.
-    pub(super) fn entry(&self, key: &str) -> io::Result<Entry> {
+    pub(crate) fn entry(&self, key: &str) -> io::Result<Entry> {
         let path = self.path.join(key);
         let folder = open_private(&path)?;
         let mut text = String::new();
@@ -73,7 +73,7 @@ impl Cache {
     }
 
     /// Makes an entry: whole or not at all. Another process may be first; both made the same.
-    pub(super) fn create(&self, key: &str, files: &[(&str, &[u8])]) -> io::Result<Entry> {
+    pub(crate) fn create(&self, key: &str, files: &[(&str, &[u8])]) -> io::Result<Entry> {
         let temporary = self.path.join(format!(".{key}.{}", std::process::id()));
         let _ = fs::remove_dir_all(&temporary);
         fs::DirBuilder::new().mode(0o700).create(&temporary)?;

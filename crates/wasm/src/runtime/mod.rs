@@ -6,9 +6,12 @@ mod prepare;
 mod strip;
 mod sys;
 
-pub(crate) use engine::{FUEL_SLICE, runner};
+pub(crate) use cache::Cache;
+pub(crate) use engine::{FUEL_SLICE, compiler, runner};
+pub(crate) use prepare::compatibility;
 pub use prepare::{PrepareError, Prepared, Progress, Stage};
 pub use strip::StripError;
+pub(crate) use sys::{load, load_module};
 
 use std::path::Path;
 

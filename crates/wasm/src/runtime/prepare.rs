@@ -164,7 +164,7 @@ impl Prepared {
 }
 
 /// Code that another version or setting of the engine compiled has another number.
-fn compatibility(engine: &Engine) -> u64 {
+pub(crate) fn compatibility(engine: &Engine) -> u64 {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     env!("CARGO_PKG_VERSION").hash(&mut hasher);

@@ -3,12 +3,18 @@
 
 use std::path::Path;
 
-use wasmtime::Engine;
 use wasmtime::component::Component;
+use wasmtime::{Engine, Module};
 
-/// Maps compiled code.
-pub(super) fn load(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
+/// Maps the code of a component.
+pub(crate) fn load(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
     // SAFETY: the file is an entry of the private cache, which `Cache::entry` has just
-    // checked: the user's alone, and by its hash what `prepare` wrote there.
+    // checked: the user's alone, and by its hash what this program wrote there.
     unsafe { Component::deserialize_file(engine, path) }
+}
+
+/// Maps the code of a core module.
+pub(crate) fn load_module(engine: &Engine, path: &Path) -> wasmtime::Result<Module> {
+    // SAFETY: as above; what was written there is what this engine's compiler made.
+    unsafe { Module::deserialize_file(engine, path) }
 }
