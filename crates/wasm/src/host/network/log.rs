@@ -86,7 +86,9 @@ mod tests {
         log.request(&"M".repeat(1000), &"é".repeat(100_000), true);
         let requests = log.requests();
         assert_eq!(requests[0].url, "http://a/%0D%0AHTTP/1.1%20200%1B[2J%C3%A9");
-        assert!(requests[1].url.len() <= URL_BYTES + 3 && requests[1].method.len() <= METHOD_BYTES + 3);
+        assert!(
+            requests[1].url.len() <= URL_BYTES + 3 && requests[1].method.len() <= METHOD_BYTES + 3
+        );
     }
 
     #[test]

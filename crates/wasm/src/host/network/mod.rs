@@ -34,7 +34,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use capsule_backend::address::Host;
-use capsule_backend::guest::{Grant, Request};
+use capsule_backend::guest::{Grant, Pending, Request};
 use tokio::sync::Semaphore;
 
 use self::connection::{Command, Connection, Wanted};
@@ -57,6 +57,8 @@ const MOST_SENT: usize = 4 * 1024 * 1024;
 /// Names that are looked up for one guest at once. A lookup cannot be stopped.
 const MOST_LOOKUPS: usize = 8;
 
+/// An operation that has begun.
+type Work = Pending<'static, Result<Answer, Failure>>;
 /// Finds the addresses of a name; blocks.
 type Lookup = Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>;
 
@@ -119,11 +121,7 @@ impl Network {
     }
 
     /// Begins to connect; the answer is the connection's number, 8 bytes, little endian.
-    pub(crate) fn connect(
-        &mut self,
-        host: &str,
-        port: u16,
-    ) -> Result<impl Future<Output = Result<Answer, Failure>> + Send + 'static, Failure> {
+    pub(crate) fn connect(&mut self, host: &str, port: u16) -> Result<Work, Failure> {
         let Some(policy) = self.policy.clone() else {
             self.was_refused = true;
             return Err(failure("Denied", "a program may not use the network while it is loaded"));
@@ -148,10 +146,10 @@ impl Network {
         };
         let (connection, made) = Connection::begin(wanted);
         self.connections.insert(id, connection);
-        Ok(async move {
+        Ok(Box::pin(async move {
             made.await.unwrap_or_else(|_| Err(gone()))?;
             Ok(id.to_le_bytes().to_vec().into())
-        })
+        }))
     }
 
     /// Begins TLS.
@@ -160,35 +158,27 @@ impl Network {
         connection: u64,
         name: &str,
         verify: bool,
-    ) -> Result<impl Future<Output = Result<Answer, Failure>> + Send + 'static, Failure> {
+    ) -> Result<Work, Failure> {
         let hold = self.hold(0)?;
         let name = name.to_owned();
-        self.command(connection, |reply| Command::Secure { name, verify, reply, hold })
+        self.command(connection, move |reply| Command::Secure { name, verify, reply, hold })
     }
 
     /// Begins to send; without bytes, ends what is sent.
-    pub(crate) fn send(
-        &mut self,
-        connection: u64,
-        bytes: Vec<u8>,
-    ) -> Result<impl Future<Output = Result<Answer, Failure>> + Send + 'static, Failure> {
+    pub(crate) fn send(&mut self, connection: u64, bytes: Vec<u8>) -> Result<Work, Failure> {
         if bytes.len() > MOST_SENT {
             let message = format!("more than {MOST_SENT} bytes cannot be sent at once");
             return Err(failure("TooLarge", message));
         }
         let hold = self.hold(bytes.len())?;
-        self.command(connection, |reply| Command::Send { bytes, reply, hold })
+        self.command(connection, move |reply| Command::Send { bytes, reply, hold })
     }
 
     /// Begins to receive.
-    pub(crate) fn receive(
-        &mut self,
-        connection: u64,
-        most: u32,
-    ) -> Result<impl Future<Output = Result<Answer, Failure>> + Send + 'static, Failure> {
+    pub(crate) fn receive(&mut self, connection: u64, most: u32) -> Result<Work, Failure> {
         let most = usize::try_from(most).unwrap_or(usize::MAX).clamp(1, MOST_RECEIVED);
         let hold = self.hold(most)?;
-        self.command(connection, |reply| Command::Receive { most, reply, hold })
+        self.command(connection, move |reply| Command::Receive { most, reply, hold })
     }
 
     /// Closes a connection; its operations end.
@@ -202,10 +192,10 @@ impl Network {
         &mut self,
         connection: u64,
         command: impl FnOnce(connection::Reply) -> Command,
-    ) -> Result<impl Future<Output = Result<Answer, Failure>> + Send + 'static, Failure> {
+    ) -> Result<Work, Failure> {
         let connection = self.connections.get(&connection).ok_or_else(gone)?;
         let answer = connection.command(command)?;
-        Ok(async move { answer.await.unwrap_or_else(|_| Err(gone())) })
+        Ok(Box::pin(async move { answer.await.unwrap_or_else(|_| Err(gone())) }))
     }
 
     fn hold(&self, bytes: usize) -> Result<connection::Hold, Failure> {

@@ -43,7 +43,8 @@ impl Policy {
     pub(super) fn admit(&self, text: &str, port: u16) -> Result<Host, Failure> {
         let shown = log::escaped(text);
         let Some(host) = host_of(text) else {
-            let message = format!("{shown:?} is not a host name; write names in ASCII, addresses in full");
+            let message =
+                format!("{shown:?} is not a host name; write names in ASCII, addresses in full");
             return Err(failure("NameNotFound", message));
         };
         if !self.names(&host, port) {
@@ -68,8 +69,9 @@ impl Policy {
 }
 
 pub(super) fn not_listed(host: &Host, port: u16) -> Failure {
-    let message =
-        format!("{host}:{port} is not allowed; to allow it, set the task option allowed_hosts=[\"{host}\"]");
+    let message = format!(
+        "{host}:{port} is not allowed; to allow it, set the task option allowed_hosts=[\"{host}\"]"
+    );
     failure("Denied", message)
 }
 
