@@ -1,0 +1,4 @@
+//! The network of a real guest, with real servers.
+
+mod plain;
+mod support;
