@@ -11,33 +11,19 @@ use std::thread;
 use std::time::Duration;
 
 use capsule_backend::guest::{
-    Channel, Grant, Guest, GuestError, Guests, Meter, Outside, Pending, Source, Usage,
+    Channel, Grant, Granted, Guest, GuestError, Guests, Meter, Outside, Pending, Source, Usage,
 };
-use capsule_spec::ByteSize;
-use capsule_wasm::{Language, Progress, Runtime, Stage};
+use capsule_spec::{Access, ByteSize};
+use capsule_wasm::{Language, PrepareError, Progress, Runtime, Stage};
 use serde_json::Value;
 
-/// A program, and the folders that its modules are in.
-struct Program {
-    source: String,
-    folders: Vec<PathBuf>,
-}
+struct Program(String);
 
 impl Outside for Program {
     fn source(&self, module: &str) -> Option<Source> {
-        if module.is_empty() {
-            let bytes = self.source.clone().into_bytes();
-            return Some(Source { path: "program.py".to_owned(), is_package: false, bytes });
-        }
-        let path = module.replace('.', "/");
-        let found = |file: PathBuf, is_package| {
-            let bytes = std::fs::read(&file).ok()?;
-            Some(Source { path: file.display().to_string(), is_package, bytes })
-        };
-        self.folders.iter().find_map(|folder| {
-            found(folder.join(&path).join("__init__.py"), true)
-                .or_else(|| found(folder.join(format!("{path}.py")), false))
-        })
+        let bytes = self.0.clone().into_bytes();
+        let source = Source { path: "program.py".to_owned(), is_package: false, bytes };
+        module.is_empty().then_some(source)
     }
 
     fn output(&self, _: Channel, bytes: &[u8]) {
@@ -54,19 +40,24 @@ impl Progress for Quiet {
     fn stage(&self, _: Stage) {}
 }
 
-pub(crate) fn runtime() -> &'static Runtime {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| {
-        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("network-runtimes");
-        let prepared = Language::Python.prepare(&cache, &Quiet).unwrap();
-        Runtime::new(&prepared, 4).unwrap()
-    })
+/// The runtime, once for all tests of this binary. Without it every test is left out
+/// by [`given`], which says so.
+fn runtime() -> Option<&'static Runtime> {
+    static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| {
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("runtimes");
+        match Language::Python.prepare(&cache, &Quiet) {
+            Ok(prepared) => Some(Runtime::new(&prepared, 4).unwrap()),
+            Err(PrepareError::NotCarried { .. }) => None,
+            Err(error) => panic!("{error}"),
+        }
+    });
+    runtime.as_ref()
 }
 
 /// What a guest is given.
 pub(crate) struct Given {
     pub(crate) grant: Grant,
-    folders: Vec<PathBuf>,
     pub(crate) patience: Duration,
 }
 
@@ -83,7 +74,7 @@ pub(crate) fn grant(hosts: &[&str]) -> Grant {
 }
 
 pub(crate) fn given(hosts: &[&str]) -> Given {
-    Given { grant: grant(hosts), folders: Vec::new(), patience: Duration::from_secs(120) }
+    Given { grant: grant(hosts), patience: Duration::from_secs(120) }
 }
 
 /// What came of a call.
@@ -122,14 +113,17 @@ impl Given {
         self
     }
 
-    pub(crate) fn folder(mut self, folder: &Path) -> Self {
-        self.folders.push(folder.to_owned());
-        self
+    /// With requests and httpx to import.
+    pub(crate) fn with_packages(self, packages: &Path) -> Self {
+        let source = packages.to_owned();
+        let granted =
+            Granted { source, destination: "/packages".to_owned(), access: Access::ReadOnly };
+        self.with(|grant| grant.files.push(granted))
     }
 
     pub(crate) fn open(&self, source: &str) -> Box<dyn Guest> {
-        let program = Program { source: source.to_owned(), folders: self.folders.clone() };
-        runtime().open(Arc::new(program)).unwrap()
+        let runtime = runtime().expect("asked for by has_runtime");
+        runtime.open(Arc::new(Program(source.to_owned()))).unwrap()
     }
 
     /// Calls the program's `main` with these arguments.
@@ -247,6 +241,11 @@ impl Certificate {
             "-out",
             "server.pem",
         ]);
+        Self::in_folder(&folder)
+    }
+
+    fn in_folder(folder: &Path) -> Self {
+        let path = |name: &str| folder.join(name);
         Self { authority: path("ca.pem"), certificate: path("server.pem"), key: path("server.key") }
     }
 }
@@ -276,4 +275,80 @@ pub(crate) fn listening() -> (u16, Receiver<Vec<u8>>) {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     });
     (port, hears)
+}
+
+/// Whether guests can run at all; if not, that is said and counted.
+pub(crate) fn has_runtime() -> bool {
+    let carried = runtime().is_some();
+    if !carried {
+        skip("built without the Python runtime (CAPSULE_RUNTIMES)");
+    }
+    carried
+}
+
+/// A folder with requests and httpx, from PyPI; nothing if it cannot be had.
+pub(crate) fn packages() -> Option<PathBuf> {
+    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let pinned = ["requests==2.34.2", "httpx==0.28.1", "anyio==4.16.0", "urllib3==2.8.0"];
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("network-packages");
+        if folder.join("whole").exists() {
+            return Some(folder);
+        }
+        let install = [
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-compile",
+            "--upgrade",
+            "--only-binary=:all:",
+            "--target",
+        ];
+        let status =
+            Command::new("python3").args(install).arg(&folder).args(pinned).status().ok()?;
+        status.success().then_some(())?;
+        std::fs::write(folder.join("whole"), "").ok()?;
+        Some(folder)
+    });
+    if folder.is_none() {
+        skip("requests and httpx could not be installed");
+    }
+    folder.clone()
+}
+
+/// As `capsule_tests::skip`, which this crate cannot see.
+fn skip(reason: &str) {
+    let thread = thread::current();
+    let line = format!("{}: {reason}\n", thread.name().unwrap_or("a test"));
+    assert!(std::env::var_os("CAPSULE_NO_SKIP").is_none(), "may not be skipped: {line}");
+    eprint!("skipped: {line}");
+    if let Some(log) = std::env::var_os("CAPSULE_SKIP_LOG") {
+        let log = std::fs::OpenOptions::new().append(true).create(true).open(log);
+        log.unwrap().write_all(line.as_bytes()).unwrap();
+    }
+}
+
+/// Runs the current test again in a process whose trusted authority is the test's own:
+/// a process reads its roots once. The certificate is there in that process only.
+pub(crate) fn with_authority(names: &str) -> Option<Certificate> {
+    const FOLDER: &str = "CAPSULE_TEST_AUTHORITY";
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return Some(Certificate::in_folder(Path::new(&folder)));
+    }
+    let certificate = Certificate::make(names);
+    let test = thread::current().name().expect("tests have names").to_owned();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([&test, "--exact", "--nocapture"])
+        .env("SSL_CERT_FILE", &certificate.authority)
+        .env(FOLDER, certificate.authority.parent().unwrap())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && told.contains("1 passed"),
+        "{told}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    None
 }

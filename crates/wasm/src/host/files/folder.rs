@@ -195,9 +195,8 @@ pub(super) fn list(handle: Handle) -> Result<(Dir, super::handle::Slot)> {
     Ok((Dir::new(fd).map_err(error::of)?, slot))
 }
 
-const BENEATH: ResolveFlags = ResolveFlags::BENEATH
-    .union(ResolveFlags::NO_SYMLINKS)
-    .union(ResolveFlags::NO_MAGICLINKS);
+const BENEATH: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 fn find(folder: BorrowedFd<'_>, steps: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let flags = flags | OFlags::CLOEXEC;
@@ -232,9 +231,26 @@ pub(super) fn is_strange(fd: impl AsFd) -> bool {
     /// devpts, bpf, configfs, pstore, efivarfs, mqueue, selinuxfs, smackfs, nsfs,
     /// binfmt_misc, fusectl, resctrl, anonymous inodes.
     const STRANGE: [u64; 20] = [
-        0x9fa0, 0x6265_6572, 0x6462_6720, 0x7472_6163, 0x7363_6673, 0x0027_e0eb, 0x6367_7270,
-        0x1cd1, 0xcafe_4a11, 0x6265_6570, 0x6165_676c, 0xde5e_81e4, 0x1980_0202, 0xf97c_ff8c,
-        0x4341_5d53, 0x6e73_6673, 0x4249_4e4d, 0x6573_5543, 0x0765_5821, 0x0904_1934,
+        0x9fa0,
+        0x6265_6572,
+        0x6462_6720,
+        0x7472_6163,
+        0x7363_6673,
+        0x0027_e0eb,
+        0x6367_7270,
+        0x1cd1,
+        0xcafe_4a11,
+        0x6265_6570,
+        0x6165_676c,
+        0xde5e_81e4,
+        0x1980_0202,
+        0xf97c_ff8c,
+        0x4341_5d53,
+        0x6e73_6673,
+        0x4249_4e4d,
+        0x6573_5543,
+        0x0765_5821,
+        0x0904_1934,
     ];
     match fstatfs(fd) {
         Ok(system) => STRANGE.contains(&(system.f_type as u64 & 0xffff_ffff)),

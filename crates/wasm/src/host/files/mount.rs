@@ -74,9 +74,7 @@ impl Mount {
             }
         };
         let mut failed = Errno::MFILE;
-        let root = Handle::open(slots, || {
-            source(folder).inspect_err(|error| failed = *error)
-        });
+        let root = Handle::open(slots, || source(folder).inspect_err(|error| failed = *error));
         let root = Arc::new(root.map_err(|_| unopened(&granted.source, failed))?);
         Ok(Self {
             granted: granted.clone(),

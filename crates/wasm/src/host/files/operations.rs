@@ -298,9 +298,7 @@ fn create(parent: &Directory, name: &str, how: Use) -> Result<Arc<File>> {
         Directory::Memory(parent) => {
             File::memory(parent.other(|tree, number| tree.create_file(number, name))?, how)
         }
-        Directory::Host(folder) => {
-            File::host(folder.create(name, how)?, folder.mount.clone(), how)
-        }
+        Directory::Host(folder) => File::host(folder.create(name, how)?, folder.mount.clone(), how),
     }))
 }
 

@@ -21,9 +21,7 @@ pub(super) fn check(path: &str) -> Result<()> {
 
 /// Whether this names an entry of a directory.
 pub(super) fn is_name(name: &str) -> bool {
-    !matches!(name, "" | "." | "..")
-        && name.len() <= MOST_NAME
-        && !name.contains(['/', '\0'])
+    !matches!(name, "" | "." | "..") && name.len() <= MOST_NAME && !name.contains(['/', '\0'])
 }
 
 /// The steps of a path, without those that lead nowhere.

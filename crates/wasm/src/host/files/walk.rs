@@ -220,9 +220,8 @@ impl Walk<'_> {
                 Ok(Found::Missing)
             }
             Directory::Memory(directory) => {
-                let held = directory.other(|tree, number| {
-                    tree.lookup(number, name)?.ok_or(ErrorCode::NoEntry)
-                });
+                let held = directory
+                    .other(|tree, number| tree.lookup(number, name)?.ok_or(ErrorCode::NoEntry));
                 match held {
                     Err(ErrorCode::NoEntry) => Ok(Found::Missing),
                     Err(error) => Err(error),

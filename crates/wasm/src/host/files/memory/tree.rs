@@ -117,7 +117,12 @@ impl Tree {
         self.create(parent, name, Body::Directory { entries: BTreeMap::new(), parent })
     }
 
-    pub(crate) fn create_link(&mut self, place: Number, name: &str, target: &str) -> Result<Number> {
+    pub(crate) fn create_link(
+        &mut self,
+        place: Number,
+        name: &str,
+        target: &str,
+    ) -> Result<Number> {
         let spare = self.most_pages.saturating_sub(self.pages);
         if pages_of_target(target) > spare {
             return Err(ErrorCode::InsufficientSpace);
@@ -319,8 +324,7 @@ impl Tree {
     fn add(&mut self, body: Body) -> Result<Number> {
         self.take_node()?;
         self.serials += 1;
-        let inode =
-            Inode { body, links: 1, holders: 0, serial: self.serials, times: Times::now() };
+        let inode = Inode { body, links: 1, holders: 0, serial: self.serials, times: Times::now() };
         Ok(match self.free.pop() {
             Some(number) => {
                 self.inodes[number] = Some(inode);
