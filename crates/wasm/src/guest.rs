@@ -106,9 +106,10 @@ struct Loaded<'a> {
 impl Guest for PythonGuest {
     fn declare<'a>(&'a mut self, bounds: &'a Grant) -> Pending<'a, Result<Declared, GuestError>> {
         Box::pin(self.metered(bounds, async |this: &mut Self| {
+            this.store.data_mut().deny();
             let text = this.load(None).await?;
             let loaded: Loaded<'_> = serde_json::from_str(&text).map_err(|_| nonsense())?;
-            let is_pure = loaded.pure && !this.store.data().looked_for_files();
+            let is_pure = loaded.pure && !this.store.data().looked_for_rights();
             Ok(Declared { functions: loaded.tasks.get().to_owned(), is_pure })
         }))
     }
@@ -142,7 +143,7 @@ impl Guest for PythonGuest {
 
     fn usage(&self) -> Usage {
         let state = self.store.data();
-        Usage { fuel: self.fuel, ram: state.memory.peak as u64, requests: Vec::new() }
+        Usage { fuel: self.fuel, ram: state.memory.peak as u64, requests: state.network.requests() }
     }
 }
 

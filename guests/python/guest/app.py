@@ -7,8 +7,13 @@ import wit_world
 from componentize_py_types import Err
 from wit_world.imports import types
 
-# The order matters: the standard library is collected from the build's file system,
-# then what WebAssembly cannot have is replaced.
+# The order matters: `ssl` is there before those who look whether it is; the standard
+# library is collected from the build's file system, then what WebAssembly cannot have
+# is replaced.
+from guest import tls
+
+tls.install()
+
 from guest import stdlib
 
 stdlib.preload()
@@ -18,10 +23,9 @@ from guest import stubs
 stubs.install()
 stdlib.freeze()
 
-from guest import sockets, tls
+from guest import sockets
 
 sockets.install()
-tls.install()
 
 from guest import layer, loop, operations, output, program, report, session, sleep, threads, values
 

@@ -74,10 +74,10 @@ def pause(nanoseconds: int) -> None:
     host.wait([0], nanoseconds)
 
 
-def answered(operation: int) -> bool:
-    """Whether the answer is there."""
+def answered(operation: int, seconds: float | None = 0) -> bool:
+    """Whether the answer is there, or comes within so many seconds."""
     if operation not in _answers:
-        deliver(host.wait([operation], 0))
+        deliver(host.wait([operation], None if seconds is None else int(seconds * 1e9)))
     return operation in _answers
 
 

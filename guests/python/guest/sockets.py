@@ -6,21 +6,30 @@ address against the policy, and connects. So `getaddrinfo` answers with the name
 
 import errno
 import io
-import os
+import select as _select
+import selectors
 import socket as _socket
-import time
+import urllib.error
+import urllib.request
+import weakref
 
-from componentize_py_types import Err
 from wit_world.imports import host as _host
 
 from capsule.errors import DeniedError
 from guest import operations
+from guest.tls import SHAKEN, Handshake, Secured
 
 _CHUNK = 64 * 1024
+_MOST = 256 * 1024
 _ERRORS = {
+    "BrokenPipe": (BrokenPipeError, errno.EPIPE),
+    "Closed": (OSError, errno.EBADF),
     "ConnectionRefused": (ConnectionRefusedError, errno.ECONNREFUSED),
     "ConnectionReset": (ConnectionResetError, errno.ECONNRESET),
     "TimedOut": (TimeoutError, errno.ETIMEDOUT),
+    "TooLarge": (OSError, errno.EDQUOT),
+    "TooMany": (OSError, errno.EMFILE),
+    "Unreachable": (OSError, errno.EHOSTUNREACH),
 }
 
 
@@ -30,43 +39,37 @@ def os_error(failure: operations.HostFailure) -> Exception:
         return DeniedError(failure.message)
     if failure.kind == "NameNotFound":
         return _socket.gaierror(_socket.EAI_NONAME, failure.message)
-    if failure.kind == "Tls":
+    if failure.kind in ("Tls", "Certificate"):
         import ssl
 
-        return ssl.SSLCertVerificationError(1, failure.message)
+        kind = ssl.SSLError if failure.kind == "Tls" else ssl.SSLCertVerificationError
+        return kind(1, failure.message)
     kind, number = _ERRORS.get(failure.kind, (OSError, errno.EIO))
     return kind(number, failure.message)
 
 
-def _take(start, arguments, seconds):
+def _begin(start, *arguments) -> int:
     try:
-        operation = operations.begin(start, *arguments)
-        try:
-            return operations.take(operation, seconds)
-        except TimeoutError:
-            operations.forget(operation)
-            raise
+        return operations.begin(start, *arguments)
     except operations.HostFailure as failure:
         raise os_error(failure) from None
 
 
-class Secured:
-    """What is known of a TLS connection that the host made."""
+def _take(operation: int, seconds: float | None) -> bytes:
+    try:
+        return operations.take(operation, seconds)
+    except operations.HostFailure as failure:
+        raise os_error(failure) from None
 
-    def __init__(self, name):
-        self.server_hostname = name
 
-    def getpeercert(self, binary_form=False):
-        return b"" if binary_form else {"subjectAltName": (("DNS", self.server_hostname),)}
-
-    def selected_alpn_protocol(self):
-        return None
-
-    def version(self):
-        return "TLSv1.3"
-
-    def cipher(self):
-        return None
+def _perform(seconds, start, *arguments) -> bytes:
+    """Begins and waits; after so many seconds it is given up."""
+    operation = _begin(start, *arguments)
+    try:
+        return _take(operation, seconds)
+    except TimeoutError:
+        operations.forget(operation)
+        raise
 
 
 class Socket:
@@ -84,7 +87,10 @@ class Socket:
         self._peer = None
         self._timeout = _socket.getdefaulttimeout()
         self._secured = None
-        self._buffer = b""
+        self._buffer = memoryview(b"")
+        #: A receive that is under way: it outlives a timeout, so that no byte is lost.
+        self._receiving = None
+        self._is_at_end = False
         self._files = 0
         self._is_closed = False
 
@@ -92,11 +98,16 @@ class Socket:
 
     def connect(self, address):
         name, port = address[0], address[1]
-        if isinstance(name, bytes):
-            name = name.decode("idna")
-        answer = _take(_host.connect, (str(name), int(port)), self._timeout)
+        if self._stream is not None:
+            raise OSError(errno.EISCONN, "the socket is connected")
+        if isinstance(name, (bytes, bytearray)):
+            name = bytes(name).decode("ascii")
+        if not name.isascii():
+            name = name.encode("idna").decode("ascii")
+        answer = _perform(self._timeout or None, _host.connect, name, int(port))
         self._stream = int.from_bytes(answer, "little")
         self._peer = (name, port)
+        _sockets[self.fileno()] = self
 
     def connect_ex(self, address):
         try:
@@ -105,10 +116,13 @@ class Socket:
             return error.errno or errno.EIO
         return 0
 
-    def secure(self, name, verify):
+    def secure(self, name, verify, context=None):
         """Makes it TLS, spoken by the host."""
-        _take(_host.secure, (self._open(), name or "", verify), self._timeout)
-        self._secured = Secured(name)
+        if self._receiving is not None:
+            operations.forget(self._receiving)
+            self._receiving = None
+        _perform(self._timeout or None, _host.secure, self._open(), name or "", verify)
+        self._secured = Secured(name, context)
         return self
 
     def detach_stream(self):
@@ -124,38 +138,98 @@ class Socket:
     # --- bytes ---
 
     def send(self, data, flags=0):
-        data = memoryview(data).cast("B")[:_CHUNK]
-        _take(_host.send, (self._open(), bytes(data)), self._timeout)
+        if isinstance(data, Handshake):
+            return self._shake(data)
+        data = memoryview(data).cast("B")[:_MOST]
+        if data:
+            _perform(self._timeout or None, _host.send, self._open(), bytes(data))
         return len(data)
 
     def sendall(self, data, flags=0):
+        if isinstance(data, Handshake):
+            self._shake(data)
+            return
         data = memoryview(data).cast("B")
-        for start in range(0, len(data), _CHUNK):
-            _take(_host.send, (self._open(), bytes(data[start : start + _CHUNK])), self._timeout)
+        for start in range(0, len(data), _MOST):
+            _perform(self._timeout or None, _host.send, self._open(), bytes(data[start : start + _MOST]))
+
+    def _shake(self, mark: Handshake) -> int:
+        try:
+            self.secure(mark.name, mark.verify)
+        except OSError as error:
+            mark.error = error
+        mark.is_over = True
+        self._buffer = memoryview(SHAKEN)
+        return len(mark)
 
     def sendfile(self, file, offset=0, count=None):
         file.seek(offset)
         sent = 0
-        while data := file.read(_CHUNK if count is None else min(_CHUNK, count - sent)):
+        while data := file.read(_MOST if count is None else min(_MOST, count - sent)):
             self.sendall(data)
             sent += len(data)
         return sent
 
+    def _fill(self, size):
+        """Waits until bytes are there, or the end."""
+        if self._buffer or self._is_at_end:
+            return
+        if self._receiving is None:
+            self._receiving = _begin(_host.receive, self._open(), min(max(size, _CHUNK), _MOST))
+        try:
+            data = _take(self._receiving, self._timeout)
+        except TimeoutError as error:
+            if self._timeout == 0.0:
+                raise BlockingIOError(errno.EAGAIN, "no data is there yet") from None
+            if error.errno is not None:
+                self._receiving = None
+            raise
+        except BaseException:
+            self._receiving = None
+            raise
+        self._receiving = None
+        self._buffer = memoryview(data)
+        self._is_at_end = not data
+
+    def is_readable(self, seconds=0.0):
+        """Whether `recv` would not wait."""
+        if self._buffer or self._is_at_end or self._stream is None:
+            return True
+        if self._receiving is None:
+            try:
+                self._receiving = _begin(_host.receive, self._stream, _CHUNK)
+            except OSError:
+                return True
+        return operations.answered(self._receiving, seconds)
+
     def recv(self, size, flags=0):
         if size == 0:
             return b""
-        if not self._buffer:
-            self._buffer = _take(_host.receive, (self._open(), max(size, _CHUNK)), self._timeout)
-        data, kept = self._buffer[:size], self._buffer[size:]
+        self._fill(size)
+        data = bytes(self._buffer[:size])
         if not flags & getattr(_socket, "MSG_PEEK", 2):
-            self._buffer = kept
+            self._buffer = self._buffer[size:]
         return data
+
+    read = recv
 
     def recv_into(self, buffer, nbytes=0, flags=0):
         view = memoryview(buffer).cast("B")
-        data = self.recv(nbytes or len(view), flags)
-        view[: len(data)] = data
-        return len(data)
+        size = nbytes or len(view)
+        if size == 0:
+            return 0
+        self._fill(size)
+        size = min(size, len(self._buffer))
+        view[:size] = self._buffer[:size]
+        if not flags & getattr(_socket, "MSG_PEEK", 2):
+            self._buffer = self._buffer[size:]
+        return size
+
+    def write(self, data):
+        return self.send(data)
+
+    def recvfrom(self, size, flags=0):
+        return self.recv(size, flags), self._peer
 
     def makefile(self, mode="r", buffering=None, *, encoding=None, errors=None, newline=None):
         raw = _File(self, mode)
@@ -181,11 +255,16 @@ class Socket:
     def close(self):
         self._is_closed = True
         if self._files <= 0 and self._stream is not None:
+            if self._receiving is not None:
+                operations.forget(self._receiving)
+                self._receiving = None
             _host.close(self._stream)
             self._stream = None
 
     def shutdown(self, how):
-        pass
+        if how != _socket.SHUT_RD:
+            # To send nothing is to end what is sent.
+            _perform(self._timeout or None, _host.send, self._open(), b"")
 
     def detach(self):
         return -1
@@ -247,19 +326,14 @@ class Socket:
 
     # --- what ssl.SSLSocket adds ---
 
-    def getpeercert(self, binary_form=False):
-        return self._secured and self._secured.getpeercert(binary_form)
+    def __getattr__(self, name):
+        secured = self.__dict__.get("_secured")
+        if secured is None or name.startswith("__"):
+            raise AttributeError(f"'socket' object has no attribute {name!r}")
+        return getattr(secured, name)
 
-    def selected_alpn_protocol(self):
-        return None
-
-    selected_npn_protocol = selected_alpn_protocol
-
-    def version(self):
-        return self._secured and self._secured.version()
-
-    def cipher(self):
-        return None
+    def do_handshake(self, block=False):
+        """The host has done it."""
 
     def unwrap(self):
         return self
@@ -267,14 +341,12 @@ class Socket:
     def pending(self):
         return len(self._buffer)
 
-    @property
-    def context(self):
-        import ssl
-
-        return ssl.create_default_context()
-
     def __repr__(self):
         return f"<socket to {self._peer}>"
+
+
+#: Connected sockets by their number, for those who ask by number.
+_sockets = weakref.WeakValueDictionary()
 
 
 class _File(io.RawIOBase):
@@ -308,8 +380,11 @@ class _File(io.RawIOBase):
 def getaddrinfo(host, port, family=0, type=0, proto=0, flags=0):
     """The name itself: the host resolves it when it connects."""
     if isinstance(host, bytes):
-        host = host.decode("idna")
-    if isinstance(port, str):
+        host = host.decode("ascii")
+    if host and not host.isascii():
+        host = host.encode("idna").decode("ascii")
+    if isinstance(port, (str, bytes)):
+        port = port.decode() if isinstance(port, bytes) else port
         port = {"http": 80, "https": 443}.get(port) or int(port)
     kind = type or _socket.SOCK_STREAM
     is_v6 = ":" in (host or "")
@@ -320,11 +395,94 @@ def getaddrinfo(host, port, family=0, type=0, proto=0, flags=0):
 
 def create_connection(address, timeout=_socket._GLOBAL_DEFAULT_TIMEOUT, source_address=None, *, all_errors=False):
     """A connected socket."""
-    sock = Socket()
+    sock = Socket(_socket.AF_INET6 if ":" in address[0] else _socket.AF_INET)
     if timeout is not _socket._GLOBAL_DEFAULT_TIMEOUT:
         sock.settimeout(timeout)
     sock.connect(address)
     return sock
+
+
+def register(number: int, asked) -> None:
+    """Lets `select` find something that has `is_readable`."""
+    _sockets[number] = asked
+
+
+def _asked(file):
+    number = file if isinstance(file, int) else file.fileno()
+    asked = _sockets.get(number)
+    if asked is None:
+        raise OSError(errno.EBADF, "only sockets of this sandbox can be selected")
+    return asked
+
+
+def _readable(files, seconds):
+    """Those of `files` that can be read now, or after at most so many seconds."""
+    ready = [file for file in files if _asked(file).is_readable()]
+    if ready or not files or seconds == 0:
+        return ready
+    if len(files) == 1:
+        return [file for file in files if _asked(file).is_readable(seconds)]
+    # Any event may be one of theirs, and then they are asked again.
+    import time
+
+    until = None if seconds is None else time.monotonic() + seconds
+    while not ready:
+        left = None if until is None else until - time.monotonic()
+        if left is not None and left <= 0:
+            break
+        operations.poll(None if left is None else int(left * 1e9))
+        ready = [file for file in files if _asked(file).is_readable()]
+    return ready
+
+
+def select(rlist, wlist, xlist, timeout=None):
+    """As `select.select`: what is to be written can always be written."""
+    writable = list(wlist)
+    return _readable(list(rlist), 0 if writable else timeout), writable, []
+
+
+class Poll:
+    """As `select.poll`."""
+
+    def __init__(self):
+        self._masks = {}
+
+    def register(self, file, eventmask=1 | 4):
+        self._masks[file if isinstance(file, int) else file.fileno()] = eventmask
+
+    modify = register
+
+    def unregister(self, file):
+        del self._masks[file if isinstance(file, int) else file.fileno()]
+
+    def poll(self, timeout=None):
+        seconds = None if timeout is None or timeout < 0 else timeout / 1000
+        read = [number for number, mask in self._masks.items() if mask & _select.POLLIN]
+        write = [number for number, mask in self._masks.items() if mask & _select.POLLOUT]
+        readable, writable, _ = select(read, write, [], seconds)
+        events = {number: _select.POLLOUT for number in writable}
+        for number in readable:
+            events[number] = events.get(number, 0) | _select.POLLIN
+        return list(events.items())
+
+
+class DeniedUrl(urllib.error.URLError, DeniedError):
+    """A denial, for those who expect the errors of urllib."""
+
+    def __str__(self):
+        return str(self.reason)
+
+
+def _plain_denials(do_open):
+    def opened(self, *args, **kwargs):
+        try:
+            return do_open(self, *args, **kwargs)
+        except urllib.error.URLError as error:
+            if isinstance(error.reason, DeniedError):
+                raise DeniedUrl(error.reason) from None
+            raise
+
+    return opened
 
 
 def _not_here(*args, **kwargs):
@@ -341,3 +499,9 @@ def install():
     _socket.gethostname = lambda: "capsule"
     _socket.getfqdn = lambda name="": name or "capsule"
     _socket.has_ipv6 = True
+    _select.select, _select.poll = select, Poll
+    selectors.SelectSelector._select = staticmethod(select)
+    if hasattr(selectors, "PollSelector"):
+        selectors.PollSelector._selector_cls = Poll
+    handler = urllib.request.AbstractHTTPHandler
+    handler.do_open = _plain_denials(handler.do_open)

@@ -5,6 +5,7 @@ off, as it can with OpenSSL; it cannot bring roots or certificates of its own.
 """
 
 import enum
+import os
 import socket as _socket
 import sys
 import types
@@ -86,6 +87,58 @@ _ERRORS = {
 }
 
 
+class Handshake(bytes):
+    """What the `ssl` module puts between the bytes of a connection, where TLS is to begin."""
+
+    def __new__(cls, name, verify):
+        mark = super().__new__(cls, b"TLS")
+        mark.name, mark.verify = name, verify
+        mark.error = None
+        mark.is_over = False
+        return mark
+
+
+#: What is received when the host has ended its handshake, well or not.
+SHAKEN = b"TLS"
+
+
+class Secured:
+    """What is known of a TLS connection that the host made."""
+
+    server_side = False
+    session = None
+    session_reused = False
+
+    def __init__(self, name, context=None):
+        self.server_hostname = name
+        self.context = context
+
+    def getpeercert(self, binary_form=False):
+        # The host has compared the certificate with the name.
+        return b"" if binary_form else {"subjectAltName": (("DNS", self.server_hostname),)}
+
+    def selected_alpn_protocol(self):
+        return "http/1.1"
+
+    def selected_npn_protocol(self):
+        return None
+
+    def version(self):
+        return "TLSv1.3"
+
+    def cipher(self):
+        return ("TLS_AES_256_GCM_SHA384", "TLSv1.3", 256)
+
+    def shared_ciphers(self):
+        return None
+
+    def compression(self):
+        return None
+
+    def get_channel_binding(self, cb_type="tls-unique"):
+        return None
+
+
 class SSLContext:
     """What a connection is to be made with: here, only whether the certificate is checked."""
 
@@ -130,10 +183,12 @@ class SSLContext:
                     server_hostname=None, session=None):
         if server_side:
             raise SSLError(1, "a sandbox cannot listen")
-        return sock.secure(server_hostname or sock.getpeername()[0], self.is_verifying())
+        return sock.secure(server_hostname or sock.getpeername()[0], self.is_verifying(), self)
 
-    def wrap_bio(self, *args, **kwargs):
-        raise SSLError(1, "TLS is spoken by the host: memory buffers cannot be wrapped")
+    def wrap_bio(self, incoming, outgoing, server_side=False, server_hostname=None, session=None):
+        if server_side:
+            raise SSLError(1, "a sandbox cannot listen")
+        return SSLObject(incoming, outgoing, server_hostname, self)
 
     def load_cert_chain(self, certfile, keyfile=None, password=None):
         raise SSLError(1, "client certificates cannot be used: TLS is spoken by the host")
@@ -148,6 +203,15 @@ class SSLContext:
 
     def set_ciphers(self, ciphers):
         """Accepted: the host chooses among modern ones."""
+
+    def set_ciphersuites(self, ciphers):
+        """Accepted: the host chooses among modern ones."""
+
+    def set_ecdh_curve(self, curve):
+        """Accepted: the host chooses among modern ones."""
+
+    def get_ciphers(self):
+        return []
 
     def set_alpn_protocols(self, protocols):
         """Accepted: HTTP/1.1 is what is spoken."""
@@ -174,18 +238,84 @@ def _create_unverified_context(*args, **kwargs):
 
 
 class SSLSocket:
-    """For isinstance: a socket that was made TLS is the same socket."""
-
-
-class SSLObject:
-    """TLS over memory, which is not here."""
+    """A socket that was made TLS is the same socket: `isinstance` is never true of it."""
 
 
 class MemoryBIO:
-    """TLS over memory, which is not here."""
+    """Bytes on their way between an SSLObject and its connection."""
 
     def __init__(self):
-        raise SSLError(1, "TLS is spoken by the host: memory buffers cannot be wrapped")
+        self._pieces = []
+        self._at_end = False
+
+    @property
+    def pending(self):
+        return sum(map(len, self._pieces))
+
+    @property
+    def eof(self):
+        return self._at_end and not self._pieces
+
+    def write(self, data):
+        if data:
+            # The mark of a handshake stays what it is.
+            self._pieces.append(data if isinstance(data, Handshake) else bytes(data))
+        return len(data)
+
+    def write_eof(self):
+        self._at_end = True
+
+    def read(self, size=-1):
+        if self._pieces and isinstance(self._pieces[0], Handshake):
+            return self._pieces.pop(0)
+        data = b"".join(self._pieces)
+        data, kept = (data, b"") if size is None or size < 0 else (data[:size], data[size:])
+        self._pieces = [kept] if kept else []
+        return data
+
+
+class SSLObject(Secured):
+    """TLS over memory. What goes through the memory is plain: where the handshake would
+    be there is a mark, and the connection that meets the mark has its host speak TLS."""
+
+    def __init__(self, incoming, outgoing, server_hostname, context):
+        super().__init__(server_hostname, context)
+        self._incoming = incoming
+        self._outgoing = outgoing
+        self._mark = None
+
+    def do_handshake(self):
+        if self._mark is None:
+            self._mark = Handshake(self.server_hostname, self.context.is_verifying())
+            self._outgoing.write(self._mark)
+        if not self._mark.is_over:
+            raise _ERRORS["SSLWantReadError"](2, "the host has not ended its handshake yet")
+        if self._incoming.pending:
+            self._incoming.read(len(SHAKEN))
+        if self._mark.error is not None:
+            raise self._mark.error
+
+    def read(self, size=1024, buffer=None):
+        if not self._incoming.pending and not self._incoming.eof:
+            raise _ERRORS["SSLWantReadError"](2, "no data is there yet")
+        data = self._incoming.read(size)
+        if buffer is None:
+            return data
+        buffer[: len(data)] = data
+        return len(data)
+
+    def write(self, data):
+        return self._outgoing.write(bytes(data))
+
+    def pending(self):
+        return self._incoming.pending
+
+    def unwrap(self):
+        return None
+
+
+def _no_certificate(*args, **kwargs):
+    raise SSLError(1, "certificates are read by the host, outside the sandbox")
 
 
 def install():
@@ -205,8 +335,10 @@ def install():
         CertificateError=SSLCertVerificationError,
         _SSLMethod=_Protocol,
         SSLErrorNumber=int,
-        _create_default_https_context=create_default_context,
-        HAS_SNI=True, HAS_ALPN=False, HAS_NPN=False, HAS_ECDH=True, HAS_TLSv1=False, HAS_TLSv1_1=False,
+        _create_default_https_context=create_default_context, match_hostname=lambda certificate, name: None,
+        get_server_certificate=_no_certificate, DER_cert_to_PEM_cert=_no_certificate,
+        cert_time_to_seconds=_no_certificate, RAND_bytes=os.urandom, RAND_status=lambda: True,
+        HAS_SNI=True, HAS_ALPN=True, HAS_NPN=False, HAS_ECDH=True, HAS_TLSv1=False, HAS_TLSv1_1=False,
         HAS_TLSv1_2=True, HAS_TLSv1_3=True, HAS_SSLv2=False, HAS_SSLv3=False, HAS_NEVER_CHECK_COMMON_NAME=True,
         OPENSSL_VERSION="rustls, outside the sandbox", OPENSSL_VERSION_INFO=(3, 0, 0, 0, 0),
         OPENSSL_VERSION_NUMBER=0x30000000, CHANNEL_BINDING_TYPES=[], PEM_HEADER="-----BEGIN CERTIFICATE-----",

@@ -3,19 +3,18 @@
 //! up twice, so an answer that changes between check and use changes nothing.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use super::address::{is_own, is_special};
-use super::request::{Authority, Host};
+use capsule_backend::address::{Host, Reach};
+
+use super::request::Authority;
 use super::visit::Verdict;
 use super::{Door, sys};
 
 /// How long one address may keep the next one waiting (RFC 8305 suggests it).
 const HEAD_START: Duration = Duration::from_millis(250);
-/// More addresses than this are not tried: the list comes from outside.
-const ADDRESSES_TRIED: usize = 8;
 
 impl Door {
     /// The addresses that a connection for `wanted` may use, best first.
@@ -28,32 +27,22 @@ impl Door {
         if found.is_empty() {
             return Err(Verdict::NameNotFound);
         }
-        let mut admitted = Vec::new();
-        for address in found.into_iter().take(ADDRESSES_TRIED) {
-            if self.is_open_address(address, wanted.port) {
-                admitted.push(SocketAddr::new(address, wanted.port));
-            }
-        }
+        let admitted = self.reach().admit(&found, wanted.port);
         if admitted.is_empty() { Err(Verdict::InsideAddress) } else { Ok(admitted) }
     }
 
     /// The first half of [`Door::admit`]: for a request that goes out on a
     /// connection whose address was checked when it was made.
     pub(super) fn admit_name(&self, wanted: &Authority) -> Result<(), Verdict> {
-        if self.may_name(&wanted.host.rule_text(), wanted.port) {
-            Ok(())
-        } else {
-            Err(Verdict::NotListed)
-        }
+        if self.reach().names(&wanted.host, wanted.port) { Ok(()) } else { Err(Verdict::NotListed) }
     }
 
     pub(super) fn may_name(&self, host: &str, port: u16) -> bool {
-        self.rules.iter().any(|rule| rule.matches_name(host, port))
+        self.reach().may_name(host, port)
     }
 
-    fn is_open_address(&self, address: IpAddr, port: u16) -> bool {
-        self.rules.iter().any(|rule| rule.names_address(address, port))
-            || !(is_special(address) || is_own(address, &self.own_addresses))
+    fn reach(&self) -> Reach<'_> {
+        Reach { rules: &self.rules, own: &self.own_addresses }
     }
 }
 

@@ -7,7 +7,7 @@
 //! What holds, for each request and tunnel:
 //! 1. a rule covers the host and port that it asks for ([`HostRule`]);
 //! 2. the door resolves the name, once, and the guest's resolver is never asked;
-//! 3. an inside address (`address`) is used only if a rule spells it out;
+//! 3. an inside address (`capsule_backend::address`) is used only if a rule spells it out;
 //! 4. the connection goes to an address that was checked, or nowhere;
 //! 5. TLS in a tunnel names a server that a rule covers, if it names one.
 //!
@@ -18,7 +18,6 @@
 //! One thread per connection, up to a limit, with small stacks: the code reads
 //! from top to bottom, and a request costs no second process.
 
-mod address;
 mod body;
 mod connect;
 mod environment;
@@ -27,7 +26,6 @@ mod hello;
 mod relay;
 mod reply;
 mod request;
-mod resolver;
 mod response;
 mod session;
 mod sys;
@@ -45,6 +43,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use capsule_backend::address::{Resolver, own_addresses};
 use capsule_spec::HostRule;
 
 pub(crate) use environment::proxy_environment;
@@ -141,8 +140,8 @@ pub(crate) fn serve(
     limits: DoorLimits,
     log: impl Fn(&Visit) + Send + Sync + 'static,
 ) -> Result<Infallible, DoorError> {
-    let own_addresses = sys::interface_addresses().map_err(DoorError::OwnAddresses)?;
-    let resolver = resolver::Resolver::new(&own_addresses);
+    let own_addresses = own_addresses().map_err(DoorError::OwnAddresses)?;
+    let resolver = Resolver::new(&own_addresses);
     let resolve: Resolve = Box::new(move |name| resolver.resolve(name));
     stand(listener, Door { rules, limits, own_addresses, resolve, log: Box::new(log) })
 }

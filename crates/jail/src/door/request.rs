@@ -2,20 +2,12 @@
 //! the request as the origin will see it. Knows nothing of rules or sockets.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use capsule_spec::host_rule::{canonical_name, canonical_port};
+use capsule_backend::address::Host;
+use capsule_spec::host_rule::canonical_port;
 
 use super::body::Framing;
 use super::head::{Head, HeadError, Version, is_token};
-
-/// A host that may be shown to the resolver or the kernel: nothing else ever is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Host {
-    /// Canonical; never something that a resolver could read as an address.
-    Name(String),
-    Address(IpAddr),
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Authority {
@@ -159,38 +151,6 @@ impl Authority {
         };
         let host = Host::parse(host).ok_or(HeadError::Host)?;
         Ok(Self { host, port })
-    }
-}
-
-impl Host {
-    fn parse(text: &str) -> Option<Self> {
-        if let Some(inner) = text.strip_prefix('[') {
-            let address: Ipv6Addr = inner.strip_suffix(']')?.parse().ok()?;
-            return Some(Self::Address(address.into()));
-        }
-        // std's parser takes four decimal numbers without leading zeroes, only.
-        if let Ok(address) = text.parse::<Ipv4Addr>() {
-            return Some(Self::Address(address.into()));
-        }
-        canonical_name(text).ok().map(Self::Name)
-    }
-
-    /// The text that rules are matched with.
-    pub(super) fn rule_text(&self) -> String {
-        match self {
-            Self::Name(name) => name.clone(),
-            Self::Address(address) => address.to_string(),
-        }
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => out.write_str(name),
-            Self::Address(IpAddr::V4(address)) => write!(out, "{address}"),
-            Self::Address(IpAddr::V6(address)) => write!(out, "[{address}]"),
-        }
     }
 }
 

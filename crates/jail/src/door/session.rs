@@ -14,13 +14,15 @@ use std::net::{IpAddr, Shutdown, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
+use capsule_backend::address::Host;
+
 use super::body::{Body, Framing};
 use super::connect::connect;
 use super::head::{Version, find_end};
 use super::hello::{ALERT, HelloGate};
 use super::relay::{Fault, Lane, Open, Until, relay};
 use super::reply::{Afterwards, TUNNEL_IS_OPEN, refusal};
-use super::request::{Authority, Host, Kind, Request};
+use super::request::{Authority, Kind, Request};
 use super::response::Response;
 use super::visit::{Verdict, Visit};
 use super::{Door, sys};

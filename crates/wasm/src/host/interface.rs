@@ -49,7 +49,9 @@ impl Host for State {
         arguments: String,
     ) -> wasmtime::Result<Result<u64, types::Failure>> {
         let call = self.outside.call(&task, arguments);
-        Ok(self.operations.begin(async move { Ok(call.await.map_err(failure)?.into_bytes()) }))
+        Ok(self
+            .operations
+            .begin(async move { Ok(call.await.map_err(failure)?.into_bytes().into()) }))
     }
 
     fn connect(
@@ -57,35 +59,40 @@ impl Host for State {
         host: String,
         port: u16,
     ) -> wasmtime::Result<Result<u64, types::Failure>> {
-        Ok(Err(denied(format!("{host}:{port} is not allowed"))))
+        let work = self.network.connect(&host, port);
+        Ok(work.and_then(|work| self.operations.begin(work)))
     }
 
     fn secure(
         &mut self,
-        _connection: u64,
-        _name: String,
-        _verify: bool,
+        connection: u64,
+        name: String,
+        verify: bool,
     ) -> wasmtime::Result<Result<u64, types::Failure>> {
-        Ok(Err(denied("no connection".to_owned())))
+        let work = self.network.secure(connection, &name, verify);
+        Ok(work.and_then(|work| self.operations.begin(work)))
     }
 
     fn send(
         &mut self,
-        _connection: u64,
-        _bytes: Vec<u8>,
+        connection: u64,
+        bytes: Vec<u8>,
     ) -> wasmtime::Result<Result<u64, types::Failure>> {
-        Ok(Err(denied("no connection".to_owned())))
+        let work = self.network.send(connection, bytes);
+        Ok(work.and_then(|work| self.operations.begin(work)))
     }
 
     fn receive(
         &mut self,
-        _connection: u64,
-        _most: u32,
+        connection: u64,
+        most: u32,
     ) -> wasmtime::Result<Result<u64, types::Failure>> {
-        Ok(Err(denied("no connection".to_owned())))
+        let work = self.network.receive(connection, most);
+        Ok(work.and_then(|work| self.operations.begin(work)))
     }
 
-    fn close(&mut self, _connection: u64) -> wasmtime::Result<()> {
+    fn close(&mut self, connection: u64) -> wasmtime::Result<()> {
+        self.network.close(connection);
         Ok(())
     }
 
@@ -108,13 +115,8 @@ impl Host for State {
 
 impl From<Event> for types::Event {
     fn from(event: Event) -> Self {
-        Self { id: event.id, outcome: event.outcome }
+        Self { id: event.id, outcome: event.outcome.map(|answer| answer.bytes) }
     }
-}
-
-/// A failure of the host's, for the guest.
-fn denied(message: String) -> types::Failure {
-    types::Failure { kind: "Denied".to_owned(), message, detail: String::new() }
 }
 
 /// How a caller sees the failure of a task that it called.

@@ -2,6 +2,7 @@
 
 mod files;
 mod interface;
+mod network;
 mod operations;
 mod state;
 

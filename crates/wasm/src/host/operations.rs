@@ -6,16 +6,40 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::interface::bindings::capsule::guest::types::Failure;
 
-/// An answer.
+/// The end of an operation.
 pub(crate) struct Event {
     pub(crate) id: u64,
-    pub(crate) outcome: Result<Vec<u8>, Failure>,
+    pub(crate) outcome: Result<Answer, Failure>,
+}
+
+/// What an operation brought.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) bytes: Vec<u8>,
+    /// What the answer takes of a limit until the guest has heard it.
+    _hold: Option<OwnedSemaphorePermit>,
+}
+
+impl Answer {
+    pub(crate) fn empty() -> Self {
+        Vec::new().into()
+    }
+
+    pub(crate) fn held(bytes: Vec<u8>, hold: OwnedSemaphorePermit) -> Self {
+        Self { bytes, _hold: Some(hold) }
+    }
+}
+
+impl From<Vec<u8>> for Answer {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, _hold: None }
+    }
 }
 
 /// Begun operations of one guest.
@@ -39,7 +63,7 @@ impl Operations {
     /// Begins one: its number.
     pub(crate) fn begin(
         &mut self,
-        work: impl Future<Output = Result<Vec<u8>, Failure>> + Send + 'static,
+        work: impl Future<Output = Result<Answer, Failure>> + Send + 'static,
     ) -> Result<u64, Failure> {
         if self.running.len() + self.answered.len() >= MOST {
             return Err(Failure {

@@ -10,6 +10,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::files::{Files, MOST_RESOURCES, View};
+use super::network::Network;
 use super::operations::Operations;
 
 /// The store's data.
@@ -18,6 +19,7 @@ pub(crate) struct State {
     table: ResourceTable,
     files: Files,
     pub(crate) memory: MemoryLimit,
+    pub(crate) network: Network,
     pub(crate) operations: Operations,
     pub(crate) outside: Arc<dyn Outside>,
     pub(crate) pulse: Pulse,
@@ -34,6 +36,7 @@ impl State {
             table,
             files: Files::new(pulse.clone()),
             memory: MemoryLimit::default(),
+            network: Network::new(),
             operations: Operations::new(),
             outside,
             pulse,
@@ -46,12 +49,18 @@ impl State {
     /// When something cannot be granted; the call must not happen then.
     pub(crate) fn grant(&mut self, grant: &Grant) -> Result<(), Failure> {
         self.memory.most = usize::try_from(grant.ram.bytes()).unwrap_or(usize::MAX);
+        self.network.grant(grant);
         self.files.grant(grant)
     }
 
-    /// Whether the guest looked for a file that a grant could have given it.
-    pub(crate) fn looked_for_files(&self) -> bool {
-        self.files.looked()
+    /// Takes back what a program may not use while it is loaded.
+    pub(crate) fn deny(&mut self) {
+        self.network.deny();
+    }
+
+    /// Whether the guest looked for a file or a host that a grant could have given it.
+    pub(crate) fn looked_for_rights(&self) -> bool {
+        self.files.looked() || self.network.was_refused()
     }
 
     /// How often the guest's libraries asked for the root, if the guest holds no other

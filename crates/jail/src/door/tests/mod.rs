@@ -40,7 +40,7 @@ impl TestDoor {
         let door = Door {
             rules: rules.iter().map(|rule| rule.parse().unwrap()).collect(),
             limits,
-            own_addresses: sys::interface_addresses().unwrap(),
+            own_addresses: own_addresses().unwrap(),
             resolve: Box::new(resolve),
             log: Box::new(move |visit| {
                 if visit.verdict != Verdict::Opened {

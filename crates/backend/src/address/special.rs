@@ -200,7 +200,7 @@ mod tests {
         assert!(is_own("2002:c633:6407::1".parse().unwrap(), &own));
         assert!(!is_own("198.51.100.8".parse().unwrap(), &own));
         assert!(is_own("127.0.0.1".parse().unwrap(), &[]), "by the route alone");
-        for address in super::super::sys::interface_addresses().unwrap() {
+        for address in super::super::own_addresses().unwrap() {
             let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
             assert!(link_local || is_routed_to_self(address), "{address}");
         }

@@ -1,0 +1,1 @@
+//! Rules, records and limits of the network, with real sockets.
