@@ -33,6 +33,10 @@ pub struct Plan {
     pub environment: Vec<String>,
     /// What it reads.
     pub stdin: Stdin,
+    /// Whether descriptor 3 is a socket to a program on the host, which speaks to the
+    /// command through it. The one descriptor beside the three streams that is let in.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub has_channel: bool,
     /// Who it is, inside and outside.
     pub identity: Identity,
     /// Whether it has the host's network.
@@ -78,6 +82,7 @@ impl Plan {
             working_directory: task.working_directory.to_string(),
             environment: environment::of(task),
             stdin: task.stdin,
+            has_channel: false,
             identity: Identity::new(host),
             shares_network: task.policy.network == Network::Open,
             door,

@@ -103,6 +103,10 @@ fn judge(plan: &Plan, end: &End, counts: Counts) -> (Status, Option<Failure>) {
                     .detail("signal", number);
             return (killed_or(Status::Error), Some(failure));
         }
+        Some(Reason::Stopped | Reason::Processor) => {
+            let failure = Failure::new(ErrorCode::Interrupted, "the run was ended by its caller");
+            return (Status::Killed, Some(failure));
+        }
         Some(Reason::Processes) => {
             return (Status::Killed, Some(process_limit(plan)));
         }
