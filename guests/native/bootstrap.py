@@ -40,14 +40,18 @@ class Bundle:
         module = self._modules.get(name)
         if module is None:
             return None
-        return ModuleSpec(name, self, origin=module["path"], is_package=module["is_package"])
+        # A place that no program has: tracebacks leave out what is there.
+        place = f"<capsule>/{name.replace('.', '/')}.py"
+        spec = ModuleSpec(name, self, origin=place, is_package=module["is_package"])
+        spec.has_location = True
+        return spec
 
     def create_module(self, spec):
         return None
 
     def exec_module(self, module):
-        found = self._modules[module.__name__]
-        exec(compile(found["source"], found["path"], "exec", dont_inherit=True), module.__dict__)
+        source = self._modules[module.__name__]["source"]
+        exec(compile(source, module.__spec__.origin, "exec", dont_inherit=True), module.__dict__)
 
 
 os.set_inheritable(CHANNEL, False)

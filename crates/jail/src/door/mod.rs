@@ -40,7 +40,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -72,6 +72,8 @@ pub(crate) struct DoorLimits {
     pub connect_patience: Duration,
     /// Without a byte moving either way. Default: 120 s.
     pub idle: Duration,
+    /// Bytes from all origins together, heads and TLS included. Default: no limit.
+    pub download: u64,
 }
 
 impl Default for DoorLimits {
@@ -82,6 +84,7 @@ impl Default for DoorLimits {
             head_patience: Duration::from_secs(10),
             connect_patience: Duration::from_secs(10),
             idle: Duration::from_secs(120),
+            download: u64::MAX,
         }
     }
 }
@@ -125,6 +128,15 @@ struct Door {
     own_addresses: Vec<IpAddr>,
     resolve: Resolve,
     log: Log,
+    /// Bytes that came from origins.
+    received: AtomicU64,
+}
+
+impl Door {
+    /// Counts what one more connection brings.
+    fn meter(&self) -> relay::Meter<'_> {
+        relay::Meter { count: &self.received, most: self.limits.download }
+    }
 }
 
 /// Serves guests until the process ends.
@@ -144,7 +156,8 @@ pub(crate) fn serve(
     let own_addresses = sys::interface_addresses().map_err(DoorError::OwnAddresses)?;
     let resolver = resolver::Resolver::new(&own_addresses);
     let resolve: Resolve = Box::new(move |name| resolver.resolve(name));
-    stand(listener, Door { rules, limits, own_addresses, resolve, log: Box::new(log) })
+    let (log, received) = (Box::new(log), AtomicU64::new(0));
+    stand(listener, Door { rules, limits, own_addresses, resolve, log, received })
 }
 
 fn stand(listener: TcpListener, door: Door) -> Result<Infallible, DoorError> {

@@ -9,7 +9,7 @@ mod root;
 use serde::Serialize;
 
 use capsule_spec::{
-    ErrorCode, ExecutionId, Failure, HostRule, Limits, Mount, Network, Program, SeccompProfile,
+    ByteSize, ErrorCode, ExecutionId, Failure, HostRule, Limits, Mount, Network, Program, SeccompProfile,
     Stdin, Task, Wall, WallState, WallStatus,
 };
 
@@ -43,6 +43,9 @@ pub struct Plan {
     pub shares_network: bool,
     /// Hosts that the door connects to; none means no door.
     pub door: Vec<HostRule>,
+    /// Bytes that may come in through the door, in all; none is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub download: Option<ByteSize>,
     /// How the private root is filled, in order.
     pub root: Vec<RootStep>,
     /// Files of the host, in the order in which they are mounted.
@@ -86,6 +89,7 @@ impl Plan {
             identity: Identity::new(host),
             shares_network: task.policy.network == Network::Open,
             door,
+            download: None,
             root: root::steps(task, host),
             mounts: task.policy.files.clone(),
             limits: task.limits.clone(),
