@@ -4,12 +4,12 @@
 //! - a frame that is too long, no JSON, of unknown form, before the greeting, or with a
 //!   number that is in use: the end of it;
 //! - frames without end: they cost it processor time, and others get their turn;
-//! - questions whose answers it does not read: at most [`MOST_UNREAD`] is kept for it.
+//! - questions whose answers it does not read: it is not heard above [`PATIENCE`], and
+//!   ended when answers to its calls come to [`MOST_UNREAD`].
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use capsule_backend::guest::{GuestError, Outside};
 use rustix::io::Errno;
@@ -22,6 +22,8 @@ use super::frames::{self, Answer, Inbox, Module, Reason, Said, Told, What};
 
 /// Bytes of answers that a guest may leave unread.
 const MOST_UNREAD: usize = 256 << 20;
+/// With more than this unread nothing more is heard.
+const PATIENCE: usize = 1 << 20;
 /// Bytes that are read at once.
 const CHUNK: usize = 64 << 10;
 /// Chunks after which others get their turn.
@@ -47,11 +49,10 @@ pub(super) struct Conversation {
     stream: UnixStream,
     outside: Arc<dyn Outside>,
     inbox: Inbox,
-    outbox: VecDeque<Vec<u8>>,
-    /// Of the first frame in `outbox`.
+    /// Frames one after the other: many small ones must not cost more than their bytes.
+    outbox: Vec<u8>,
+    /// Bytes of `outbox` that are gone.
     sent: usize,
-    /// Bytes in `outbox`.
-    unread: usize,
     calls: Calls,
     has_greeted: bool,
 }
@@ -59,18 +60,15 @@ pub(super) struct Conversation {
 impl Conversation {
     /// Begins with the frame `start`.
     pub(super) fn new(stream: UnixStream, outside: Arc<dyn Outside>, start: Vec<u8>) -> Self {
-        let mut conversation = Self {
+        Self {
             stream,
             outside,
             inbox: Inbox::default(),
-            outbox: VecDeque::new(),
+            outbox: start,
             sent: 0,
-            unread: 0,
             calls: Calls::default(),
             has_greeted: false,
-        };
-        conversation.push(start);
-        conversation
+        }
     }
 
     pub(super) fn has_greeted(&self) -> bool {
@@ -84,11 +82,16 @@ impl Conversation {
             while let Poll::Ready((id, result)) = self.calls.poll(context) {
                 self.answer_call(id, result);
             }
-            if self.unread > MOST_UNREAD {
+            if self.unread() > MOST_UNREAD {
                 let text = "it does not read the answers to what it asks";
                 return Poll::Ready(Word::Nonsense(text.to_owned()));
             }
             let wrote = self.write(context);
+            if self.unread() > PATIENCE {
+                // First it reads, then it is read.
+                ready!(wrote);
+                continue;
+            }
             match self.stream.poll_read_ready(context) {
                 Poll::Pending => {
                     if wrote.is_pending() {
@@ -134,43 +137,36 @@ impl Conversation {
         stream.try_io(Interest::READABLE, || Ok(receive(&*stream, inbox.bytes())?))
     }
 
+    fn unread(&self) -> usize {
+        self.outbox.len() - self.sent
+    }
+
     /// Writes what the guest takes now. Pending when it takes nothing, or nothing is left.
     fn write(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Some(frame) = self.outbox.front() else { return Poll::Pending };
-        if self.stream.poll_write_ready(context).is_pending() {
+        if self.unread() == 0 || self.stream.poll_write_ready(context).is_pending() {
             return Poll::Pending;
         }
-        let (stream, rest) = (&self.stream, &frame[self.sent..]);
+        let (stream, rest) = (&self.stream, &self.outbox[self.sent..]);
         let sent = stream.try_io(Interest::WRITABLE, || {
             Ok(rustix::net::send(stream, rest, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?)
         });
         match sent {
-            Ok(length) => {
-                self.sent += length;
-                self.unread -= length;
-                if self.sent == frame.len() {
-                    self.sent = 0;
-                    self.outbox.pop_front();
-                }
-            }
+            Ok(length) => self.sent += length,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             // It hung up, which reading tells.
-            Err(_) => {
-                self.outbox.clear();
-                (self.sent, self.unread) = (0, 0);
-            }
+            Err(_) => self.sent = self.outbox.len(),
+        }
+        // Moved together seldom, so that each byte is moved a few times at most.
+        if self.unread() <= self.sent {
+            self.outbox.drain(..self.sent);
+            self.sent = 0;
         }
         Poll::Ready(())
     }
 
-    fn push(&mut self, frame: Vec<u8>) {
-        self.unread += frame.len();
-        self.outbox.push_back(frame);
-    }
-
     fn answer(&mut self, id: u64, what: What<'_>) {
         match frames::frame(&Told::Answer(Answer { id, what })) {
-            Some(frame) => self.push(frame),
+            Some(frame) => self.outbox.extend_from_slice(&frame),
             None => self.answer(id, What::Failure(Reason {
                 kind: "TooLarge".to_owned(),
                 message: "the answer is larger than 64 MiB".to_owned(),

@@ -25,6 +25,8 @@ pub(crate) struct Seen {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
     pub(crate) calls: Vec<(String, String)>,
+    /// Names of modules that were asked for.
+    pub(crate) asked: Vec<String>,
     pub(crate) usage: Usage,
 }
 
@@ -78,6 +80,7 @@ impl Play {
                 stdout: text(Channel::Stdout),
                 stderr: text(Channel::Stderr),
                 calls: said.calls.clone(),
+                asked: said.asked.clone(),
                 usage: guest.usage(),
             }
         })
@@ -106,6 +109,7 @@ impl Play {
             stdout: String::from_utf8_lossy(&bytes).into_owned(),
             stderr: String::new(),
             calls: Vec::new(),
+            asked: Vec::new(),
             usage: guest.usage(),
         }
     }
@@ -153,10 +157,12 @@ struct Stage {
 struct Said {
     output: Vec<(Channel, Vec<u8>)>,
     calls: Vec<(String, String)>,
+    asked: Vec<String>,
 }
 
 impl Outside for Stage {
     fn source(&self, module: &str) -> Option<Source> {
+        self.said.lock().unwrap().asked.push(module.to_owned());
         self.modules.iter().find(|(name, _)| name == module).map(|(_, source)| source.clone())
     }
 
