@@ -15,12 +15,19 @@ use crate::supervisor::Attendant;
 /// A guest that knocks at more doors than this is not listed further.
 const MOST_REQUESTS: usize = 1000;
 
+/// What the host takes to read a frame and to answer it, and for each byte one more: so
+/// that a guest cannot have the host work for it for nothing.
+const FRAME_NANOSECONDS: u64 = 10_000;
+
 /// The account of one call.
 pub(super) struct Account {
     meter: Arc<Meter>,
     outside: Arc<dyn Outside>,
     stop: OwnedFd,
+    /// For processor time, in fuel.
     fuel: AtomicU64,
+    /// For what the host did for it, in fuel.
+    served: AtomicU64,
     ram: AtomicU64,
     requests: Mutex<Vec<Request>>,
     is_exhausted: AtomicBool,
@@ -35,6 +42,7 @@ impl Account {
             outside,
             stop,
             fuel: AtomicU64::new(0),
+            served: AtomicU64::new(0),
             ram: AtomicU64::new(0),
             requests: Mutex::default(),
             is_exhausted: AtomicBool::new(false),
@@ -52,6 +60,14 @@ impl Account {
         self.is_exhausted.load(Ordering::Acquire)
     }
 
+    /// Charges the host's own work on a frame of so many bytes.
+    pub(super) fn serve(&self, bytes: usize) {
+        let nanoseconds = FRAME_NANOSECONDS.saturating_add(bytes as u64);
+        let fuel = nanoseconds.saturating_mul(FUEL_PER_NANOSECOND);
+        self.served.fetch_add(fuel, Ordering::AcqRel);
+        self.meter.charge(fuel);
+    }
+
     /// Settles what the whole run used.
     pub(super) fn settle(&self, outcome: &Outcome) {
         self.charge(outcome.metrics.user + outcome.metrics.kernel);
@@ -60,7 +76,7 @@ impl Account {
 
     pub(super) fn usage(&self) -> Usage {
         Usage {
-            fuel: self.fuel.load(Ordering::Acquire),
+            fuel: self.fuel.load(Ordering::Acquire) + self.served.load(Ordering::Acquire),
             ram: self.ram.load(Ordering::Acquire),
             requests: self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }

@@ -3,7 +3,7 @@
 //! What a hostile guest may do here, and what it gets:
 //! - a frame that is too long, no JSON, of unknown form, before the greeting, or with a
 //!   number that is in use: the end of it;
-//! - frames without end: they cost it processor time, and others get their turn;
+//! - frames without end: each is charged, and others get their turn;
 //! - questions whose answers it does not read: it is not heard above [`PATIENCE`], and
 //!   ended when answers to its calls come to [`MOST_UNREAD`].
 
@@ -17,6 +17,7 @@ use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
+use super::account::Account;
 use super::calls::Calls;
 use super::frames::{self, Answer, Inbox, Module, Reason, Said, Told, What};
 
@@ -48,6 +49,7 @@ pub(super) enum Word {
 pub(super) struct Conversation {
     stream: UnixStream,
     outside: Arc<dyn Outside>,
+    account: Arc<Account>,
     inbox: Inbox,
     /// Frames one after the other: many small ones must not cost more than their bytes.
     outbox: Vec<u8>,
@@ -59,10 +61,16 @@ pub(super) struct Conversation {
 
 impl Conversation {
     /// Begins with the frame `start`.
-    pub(super) fn new(stream: UnixStream, outside: Arc<dyn Outside>, start: Vec<u8>) -> Self {
+    pub(super) fn new(
+        stream: UnixStream,
+        outside: Arc<dyn Outside>,
+        account: Arc<Account>,
+        start: Vec<u8>,
+    ) -> Self {
         Self {
             stream,
             outside,
+            account,
             inbox: Inbox::default(),
             outbox: start,
             sent: 0,
@@ -190,6 +198,7 @@ impl Conversation {
                 Ok(Some(frame)) => frame,
                 Err(frames::TooLong) => return nonsense("a frame of more than 64 MiB"),
             };
+            self.account.serve(frame.len());
             let Ok(said) = serde_json::from_slice(&frame) else {
                 return nonsense("something that is no message");
             };

@@ -54,7 +54,8 @@ const WIND_UP: Duration = Duration::from_secs(1);
 ///
 /// How it differs from a WebAssembly guest:
 /// - [`Grant::meter`]: processor time of all processes is charged as fuel, at
-///   [`FUEL_PER_NANOSECOND`], the interpreter's start included. It is looked at every
+///   [`FUEL_PER_NANOSECOND`], the interpreter's start included, and 10 us for each
+///   message to the host. It is looked at every
 ///   5 to 50 ms, so a budget may be overrun by as much on each processor; and where no
 ///   control group counts it, time of processes that live shorter and that nobody
 ///   waits for is not seen. A deadline holds for all of them.
@@ -172,7 +173,8 @@ impl NativeGuest {
         let (mut running, stream) =
             Running::start(&self.setup, &self.outside, grant, slot).map_err(GuestError::Failed)?;
         self.account = Some(running.account().clone());
-        let mut conversation = Conversation::new(stream, self.outside.clone(), start);
+        let account = running.account().clone();
+        let mut conversation = Conversation::new(stream, self.outside.clone(), account, start);
         let word = running.unless_ended(std::future::poll_fn(|context| conversation.poll(context)));
         let word = match word.await {
             Some(word) => word,

@@ -60,15 +60,16 @@ impl Running {
         let work = {
             let (setup, grant, account) = (setup.clone(), grant.clone(), account.clone());
             move || {
-                let _alive: mpsc::Sender<Infallible> = alive;
                 let attended = Attended { attendant: account.clone(), channel: channel.into() };
                 let end = run(&setup, &grant, &slot, attended, &account);
                 if let Ok(outcome) = &end {
                     account.settle(outcome);
                 }
-                drop(slot);
+                // All that this thread holds, before anybody is told.
+                drop((slot, setup, grant, account));
                 // Nobody may want to know.
                 let _ = tell.send(end);
+                drop::<mpsc::Sender<Infallible>>(alive);
             }
         };
         thread::Builder::new().name("capsule-jail".to_owned()).spawn(work).map_err(failed)?;

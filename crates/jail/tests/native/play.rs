@@ -10,6 +10,9 @@ use capsule_backend::guest::{
 use capsule_jail::native::Native;
 use capsule_spec::{Access, ByteSize};
 
+/// No arguments.
+pub(crate) const NOTHING: &str = r#"{"args":[],"kwargs":{}}"#;
+
 /// A program and what it is given.
 #[derive(Clone)]
 pub(crate) struct Play {
@@ -61,12 +64,12 @@ impl Play {
 
     /// Calls `main` without arguments.
     pub(crate) fn run(self) -> Seen {
-        self.call("main", r#"{"args":[],"kwargs":{}}"#)
+        self.call("main", NOTHING)
     }
 
     pub(crate) fn call(self, function: &str, arguments: &str) -> Seen {
         runtime().block_on(async {
-            let outside = Arc::new(Stage { modules: self.modules, said: Mutex::default() });
+            let outside = self.outside();
             let mut guest = self.native.open(outside.clone()).unwrap();
             let result = guest.call(function, arguments, &self.grant).await;
             let said = outside.said.lock().unwrap();
@@ -86,32 +89,8 @@ impl Play {
         })
     }
 
-    /// Starts the call, and drops it as soon as the guest has printed a line.
-    pub(crate) fn drop_when_it_speaks(self) -> Seen {
-        let outside = Arc::new(Stage { modules: self.modules, said: Mutex::default() });
-        let mut guest = self.native.open(outside.clone()).unwrap();
-        runtime().block_on(async {
-            let spoke = async {
-                while outside.said.lock().unwrap().output.is_empty() {
-                    tokio::time::sleep(Duration::from_millis(2)).await;
-                }
-            };
-            let call = guest.call("main", r#"{"args":[],"kwargs":{}}"#, &self.grant);
-            tokio::select! {
-                result = call => panic!("it ended before it spoke: {result:?}"),
-                () = spoke => {}
-            }
-        });
-        let said = outside.said.lock().unwrap();
-        let bytes: Vec<u8> = said.output.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
-        Seen {
-            result: Err(GuestError::TimedOut),
-            stdout: String::from_utf8_lossy(&bytes).into_owned(),
-            stderr: String::new(),
-            calls: Vec::new(),
-            asked: Vec::new(),
-            usage: guest.usage(),
-        }
+    pub(crate) fn outside(&self) -> Arc<Stage> {
+        Arc::new(Stage { modules: self.modules.clone(), said: Mutex::default() })
     }
 }
 
@@ -148,7 +127,8 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-struct Stage {
+/// An outside that remembers.
+pub(crate) struct Stage {
     modules: Vec<(String, Source)>,
     said: Mutex<Said>,
 }
@@ -158,6 +138,13 @@ struct Said {
     output: Vec<(Channel, Vec<u8>)>,
     calls: Vec<(String, String)>,
     asked: Vec<String>,
+}
+
+impl Stage {
+    /// Whether the guest has printed anything.
+    pub(crate) fn has_spoken(&self) -> bool {
+        !self.said.lock().unwrap().output.is_empty()
+    }
 }
 
 impl Outside for Stage {
