@@ -1,6 +1,7 @@
 """One call of one task, from the first frame to the last."""
 
 import importlib.util
+import json
 import os
 import sys
 import sysconfig
@@ -22,20 +23,21 @@ def main(fd: int, start: dict) -> None:
 
     try:
         value = _call(start)
-        answer = b'{"done":' + values.encode(value).encode() + b"}"
-        if len(answer) > channel.MOST:
-            raise TooLarge("the result", len(answer))
+        answer = b'{"done":', values.encode(value).encode(), b"}"
+        if sum(map(len, answer)) > channel.MOST:
+            raise TooLarge("the result", len(answer[1]))
     except BaseException as error:
         if not channel.is_mine():
             raise
         kind, message, traceback = report.of(error)
-        answer = {"failed": {"kind": kind, "message": message, "traceback": traceback}}
+        failed = {"failed": {"kind": kind, "message": message, "traceback": traceback}}
+        answer = (json.dumps(failed, ensure_ascii=False).encode("utf-8", "replace"),)
     if not channel.is_mine():
         # A process that the task forked came here by itself.
         sys.exit(0)
     _flush()
     # What is left is what every program does when it ends: exit handlers, open files.
-    channel.finish(answer)
+    channel.finish(*answer)
 
 
 def _call(start: dict):

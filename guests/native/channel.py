@@ -78,22 +78,24 @@ class Channel:
         return os.getpid() == self._process
 
     def send(self, message) -> None:
-        """Sends one frame: what JSON can hold, or bytes that are JSON already."""
-        if not isinstance(message, bytes):
-            message = json.dumps(message, ensure_ascii=False).encode("utf-8", "replace")
-        if len(message) > self.MOST:
-            raise TooLarge("the message", len(message))
+        """Sends one frame of what JSON can hold."""
+        self._send(json.dumps(message, ensure_ascii=False).encode("utf-8", "replace"))
+
+    def finish(self, *parts: bytes) -> None:
+        """Sends the last frame, which is JSON already."""
+        self._send(*parts)
+        self._is_over = True
+
+    def _send(self, *parts: bytes) -> None:
+        size = sum(map(len, parts))
+        if size > self.MOST:
+            raise TooLarge("the message", size)
         if not self.is_mine():
             raise RuntimeError("a forked process cannot speak to the host")
         with self._lock:
             if self._is_over:
                 raise RuntimeError("the task has returned")
-            self._write(len(message).to_bytes(4, "big"), message)
-
-    def finish(self, message) -> None:
-        """Sends the last frame."""
-        self.send(message)
-        self._is_over = True
+            self._write(size.to_bytes(4, "big"), *parts)
 
     def _write(self, *parts: bytes) -> None:
         for part in parts:
