@@ -14,8 +14,12 @@ pub struct Command<'a> {
     envp: Vec<*const c_char>,
     working_directory: &'a CStr,
     stdio: [RawFd; 3],
+    channel: Option<RawFd>,
     confine: &'a dyn Fn() -> io::Result<()>,
 }
+
+/// The number of the descriptor that a command gets beside its three streams, if any.
+pub const CHANNEL: RawFd = 3;
 
 /// Where the way to the command's first instruction broke off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +50,22 @@ impl<'a> Command<'a> {
             envp: pointers(environment),
             working_directory,
             stdio,
+            channel: None,
             confine,
+        }
+    }
+
+    /// Gives the command one more descriptor, under the number [`CHANNEL`].
+    #[must_use]
+    pub fn with_channel(self, channel: Option<RawFd>) -> Self {
+        Self { channel, ..self }
+    }
+
+    /// For PID 1, once the command has its own: whoever holds the other end shall see
+    /// when the command lets go of this one.
+    pub(crate) fn close_channel(&self) {
+        if let Some(channel) = self.channel {
+            sys::close(channel);
         }
     }
 
@@ -62,8 +81,15 @@ impl<'a> Command<'a> {
         if let Err(errno) = sys::change_directory(self.working_directory) {
             return (StartStep::WorkingDirectory, errno);
         }
-        // Nothing of this process may reach the command but its three streams.
-        sys::close_from(3);
+        // Nothing of this process may reach the command but its three streams, and the
+        // channel where there is one.
+        let mut first = 3;
+        if let Some(channel) = self.channel {
+            sys::duplicate(channel, CHANNEL);
+            sys::keep_across_execute(CHANNEL);
+            first = 4;
+        }
+        sys::close_from(first);
         if let Err(error) = (self.confine)() {
             return (StartStep::Confine, error.raw_os_error().unwrap_or(libc::EPERM));
         }

@@ -12,7 +12,7 @@ mod reaper;
 mod report;
 mod sys;
 
-pub use command::Command;
+pub use command::{CHANNEL, Command};
 pub use reaper::run;
 pub use report::{Ended, REPORT_BYTES, Report};
 

@@ -45,6 +45,7 @@ pub fn run(
             sys::exit();
         }
     };
+    command.close_channel();
     seal();
     let wait_status = supervise(pid);
     sys::kill_all();

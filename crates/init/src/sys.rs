@@ -136,6 +136,18 @@ pub(crate) fn duplicate(fd: RawFd, target: RawFd) {
     unsafe { libc::dup2(fd, target) };
 }
 
+pub(crate) fn keep_across_execute(fd: RawFd) {
+    // SAFETY: takes numbers only. A duplicate has the flag clear already, but the same
+    // number duplicated onto itself keeps it.
+    unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
+}
+
+pub(crate) fn close(fd: RawFd) {
+    // SAFETY: the supervisor opened it for the command; nothing in this process, a copy
+    // of the supervisor's, uses it again.
+    unsafe { libc::close(fd) };
+}
+
 pub(crate) fn close_from(first: u32) {
     // SAFETY: closes descriptors of this process only; nothing here owns one as a Rust value.
     unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };

@@ -5,7 +5,8 @@ use capsule_spec::{Network, Outcome, Task};
 
 use crate::host::Host;
 use crate::plan::Plan;
-use crate::{probe, supervisor};
+use crate::probe;
+use crate::supervisor::{self, Caller};
 
 /// What happens to signals that the caller receives while a task runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +50,7 @@ impl Backend for Jail {
         let host = Host::read(task.policy.network == Network::Open);
         let plan = Plan::new(task, &host)
             .map_err(|failure| BackendError { internal: failure.to_string(), failure })?;
-        supervisor::run(&plan, &host.cgroups, output, self.signals, observer)
+        let caller = Caller { output, signals: self.signals, attended: None };
+        supervisor::run(&plan, &host.cgroups, caller, observer)
     }
 }

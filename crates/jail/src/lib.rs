@@ -16,6 +16,7 @@ mod door;
 mod host;
 mod jail;
 mod landlock;
+pub mod native;
 mod probe;
 pub mod seccomp;
 mod supervisor;

@@ -42,7 +42,7 @@ def _exit_message(code) -> str:
 def _text(error: BaseException) -> str:
     told = traceback.TracebackException.from_exception(error, limit=60, compact=True)
     _prune(told)
-    text = "".join(told.format(colorize=False))
+    text = "".join(told.format())
     return text if len(text) <= _MOST else text[: _MOST // 2] + "\n  …\n" + text[-_MOST // 2 :]
 
 
@@ -56,4 +56,4 @@ def _prune(told: traceback.TracebackException) -> None:
             continue
         seen.add(id(one))
         one.stack[:] = [frame for frame in one.stack if not frame.filename.startswith(_OURS)]
-        todo += [one.__cause__, one.__context__, *(one.exceptions or ())]
+        todo += [one.__cause__, one.__context__, *(getattr(one, "exceptions", None) or ())]

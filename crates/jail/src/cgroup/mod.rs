@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use capsule_spec::{ExecutionId, Limits};
 
@@ -78,6 +79,16 @@ impl Group {
             Self::V1(group) => group.processes(),
         }
         .unwrap_or(0)
+    }
+
+    /// Processor time of all members, those that are gone included; `None` where
+    /// nothing counts it.
+    pub(crate) fn processor_time(&self) -> Option<Duration> {
+        match self {
+            Self::V2(group) => read_keyed(&group.path().join("cpu.stat"), "usage_usec")
+                .map(Duration::from_micros),
+            Self::V1(group) => group.processor_time(),
+        }
     }
 
     /// What was counted so far.

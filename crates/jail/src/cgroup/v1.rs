@@ -7,6 +7,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use capsule_spec::Limits;
 
@@ -83,6 +84,12 @@ impl Group {
 
     pub(super) fn processes(&self) -> Option<u64> {
         read_number(&self.path(Controller::Pids)?.join("pids.current"))
+    }
+
+    /// Where `cpuacct` shares the hierarchy of `cpu`, as on most hosts.
+    pub(super) fn processor_time(&self) -> Option<Duration> {
+        let usage = self.path(Controller::Cpu)?.join("cpuacct.usage");
+        read_number(&usage).map(Duration::from_nanos)
     }
 
     pub(super) fn counts(&self) -> Counts {

@@ -38,7 +38,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -71,6 +71,8 @@ pub(crate) struct DoorLimits {
     pub connect_patience: Duration,
     /// Without a byte moving either way. Default: 120 s.
     pub idle: Duration,
+    /// Bytes from all origins together, heads and TLS included. Default: no limit.
+    pub download: u64,
 }
 
 impl Default for DoorLimits {
@@ -81,6 +83,7 @@ impl Default for DoorLimits {
             head_patience: Duration::from_secs(10),
             connect_patience: Duration::from_secs(10),
             idle: Duration::from_secs(120),
+            download: u64::MAX,
         }
     }
 }
@@ -124,6 +127,15 @@ struct Door {
     own_addresses: Vec<IpAddr>,
     resolve: Resolve,
     log: Log,
+    /// Bytes that came from origins.
+    received: AtomicU64,
+}
+
+impl Door {
+    /// Counts what one more connection brings.
+    fn meter(&self) -> relay::Meter<'_> {
+        relay::Meter { count: &self.received, most: self.limits.download }
+    }
 }
 
 /// Serves guests until the process ends.
@@ -143,7 +155,8 @@ pub(crate) fn serve(
     let own_addresses = own_addresses().map_err(DoorError::OwnAddresses)?;
     let resolver = Resolver::new(&own_addresses);
     let resolve: Resolve = Box::new(move |name| resolver.resolve(name));
-    stand(listener, Door { rules, limits, own_addresses, resolve, log: Box::new(log) })
+    let (log, received) = (Box::new(log), AtomicU64::new(0));
+    stand(listener, Door { rules, limits, own_addresses, resolve, log, received })
 }
 
 fn stand(listener: TcpListener, door: Door) -> Result<Infallible, DoorError> {

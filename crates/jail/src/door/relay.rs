@@ -8,6 +8,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::body::Body;
@@ -49,11 +50,29 @@ pub(super) enum Fault {
     BadAnswerBody,
     /// The ClientHello names a server that the guest may not talk to.
     ServerName,
+    /// All that the guest may receive has come.
+    Received,
+}
+
+/// Counts what comes from origins, over all connections of a door.
+#[derive(Clone, Copy)]
+pub(super) struct Meter<'m> {
+    pub count: &'m AtomicU64,
+    pub most: u64,
+}
+
+impl Meter<'_> {
+    fn add(self, length: usize) -> Result<(), Fault> {
+        let length = length as u64;
+        let before = self.count.fetch_add(length, Ordering::Relaxed);
+        if before.saturating_add(length) > self.most { Err(Fault::Received) } else { Ok(()) }
+    }
 }
 
 /// One direction.
 pub(super) struct Lane<'f> {
     filter: &'f mut dyn Filter,
+    meter: Option<Meter<'f>>,
     pending: Vec<u8>,
     sent: usize,
     /// Bytes that came after the end of the message.
@@ -76,7 +95,13 @@ pub(super) enum Until {
 impl<'f> Lane<'f> {
     /// A lane that first sends `opening`, which the filter does not see.
     pub(super) fn new(filter: &'f mut dyn Filter, opening: Vec<u8>) -> Self {
-        Self { filter, pending: opening, sent: 0, surplus: Vec::new(), moved: 0, is_shut: false }
+        let (surplus, meter) = (Vec::new(), None);
+        Self { filter, meter, pending: opening, sent: 0, surplus, moved: 0, is_shut: false }
+    }
+
+    /// Counts what is read, and ends the relay above the limit.
+    pub(super) fn metered(self, meter: Meter<'f>) -> Self {
+        Self { meter: Some(meter), ..self }
     }
 
     /// Gives the lane bytes that were read before it was made.
@@ -115,6 +140,7 @@ impl<'f> Lane<'f> {
         match source.read(scratch) {
             Ok(0) => self.filter.source_ended()?,
             Ok(count) => {
+                self.meter.map_or(Ok(()), |meter| meter.add(count))?;
                 self.feed(&scratch[..count])?;
                 self.write(sink)?;
             }

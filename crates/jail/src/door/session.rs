@@ -163,7 +163,7 @@ impl<'d> Session<'d> {
         let mut gate = HelloGate::new(&may_name, limits.head_patience);
         let mut open = Open::default();
         let mut up = Lane::new(&mut gate, Vec::new());
-        let mut down = Lane::new(&mut open, TUNNEL_IS_OPEN.to_vec());
+        let mut down = Lane::new(&mut open, TUNNEL_IS_OPEN.to_vec()).metered(self.door.meter());
         let inbox = std::mem::take(&mut self.inbox);
         let end = up.feed(&inbox).and_then(|()| {
             relay(&self.guest, &origin.stream, &mut up, &mut down, Until::BothEnd, limits.idle)
@@ -254,7 +254,7 @@ impl<'d> Session<'d> {
         let mut response =
             Response::new(request.method == "HEAD", request.keeps_connection, limits.head_bytes);
         let mut up = Lane::new(&mut body, head.to_vec());
-        let mut down = Lane::new(&mut response, Vec::new());
+        let mut down = Lane::new(&mut response, Vec::new()).metered(self.door.meter());
         let inbox = std::mem::take(&mut self.inbox);
         let end = up.feed(&inbox).and_then(|()| {
             relay(&self.guest, &origin.stream, &mut up, &mut down, Until::AnswerEnds, limits.idle)

@@ -9,7 +9,7 @@ mod root;
 use serde::Serialize;
 
 use capsule_spec::{
-    ErrorCode, ExecutionId, Failure, HostRule, Limits, Mount, Network, Program, SeccompProfile,
+    ByteSize, ErrorCode, ExecutionId, Failure, HostRule, Limits, Mount, Network, Program, SeccompProfile,
     Stdin, Task, Wall, WallState, WallStatus,
 };
 
@@ -33,12 +33,19 @@ pub struct Plan {
     pub environment: Vec<String>,
     /// What it reads.
     pub stdin: Stdin,
+    /// Whether descriptor 3 is a socket to a program on the host, which speaks to the
+    /// command through it. The one descriptor beside the three streams that is let in.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub has_channel: bool,
     /// Who it is, inside and outside.
     pub identity: Identity,
     /// Whether it has the host's network.
     pub shares_network: bool,
     /// Hosts that the door connects to; none means no door.
     pub door: Vec<HostRule>,
+    /// Bytes that may come in through the door, in all; none is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub download: Option<ByteSize>,
     /// How the private root is filled, in order.
     pub root: Vec<RootStep>,
     /// Files of the host, in the order in which they are mounted.
@@ -78,9 +85,11 @@ impl Plan {
             working_directory: task.working_directory.to_string(),
             environment: environment::of(task),
             stdin: task.stdin,
+            has_channel: false,
             identity: Identity::new(host),
             shares_network: task.policy.network == Network::Open,
             door,
+            download: None,
             root: root::steps(task, host),
             mounts: task.policy.files.clone(),
             limits: task.limits.clone(),

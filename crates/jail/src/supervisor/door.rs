@@ -127,7 +127,11 @@ impl Drop for Door {
 fn stand(plan: &Plan, supervisor: Pid, listener: OwnedFd, log: OwnedFd) -> ! {
     let confined = confine(plan, supervisor, &listener, &log);
     if confined.is_ok() {
-        serve(listener, plan.door.clone(), log);
+        let mut limits = DoorLimits::default();
+        if let Some(most) = plan.download {
+            limits.download = most.bytes();
+        }
+        serve(listener, plan.door.clone(), limits, log);
     }
     sys::exit_now(1)
 }
@@ -164,11 +168,11 @@ fn confine(plan: &Plan, supervisor: Pid, listener: &OwnedFd, log: &OwnedFd) -> i
     seccomp::load(seccomp::program(capsule_spec::SeccompProfile::Default))
 }
 
-fn serve(listener: OwnedFd, rules: Vec<HostRule>, log: OwnedFd) {
+fn serve(listener: OwnedFd, rules: Vec<HostRule>, limits: DoorLimits, log: OwnedFd) {
     let log = std::fs::File::from(log);
     let write = move |visit: &Visit| {
         // One write of less than PIPE_BUF is never mixed with another's.
         let _ = (&log).write_all(format!("{}\n", visit.to_line()).as_bytes());
     };
-    let _ = door::serve(listener.into(), rules, DoorLimits::default(), write);
+    let _ = door::serve(listener.into(), rules, limits, write);
 }

@@ -20,6 +20,10 @@ pub(super) enum Reason {
     Memory(u64),
     /// More processes than the limit, found when they joined their group.
     Processes,
+    /// Who attends the run ended it.
+    Stopped,
+    /// The processor time that it may have is used up.
+    Processor,
     /// Nobody reads the output any more.
     OutputLost,
 }
@@ -34,6 +38,11 @@ pub(super) struct Ending {
 impl Ending {
     /// Asks PID 1 to end everything and to report.
     pub(super) fn begin(reason: Reason, pidfd: BorrowedFd<'_>) -> Self {
+        if reason == Reason::Stopped {
+            // Nobody waits for a report.
+            sys::kill(pidfd, libc::SIGKILL);
+            return Self { reason, kill_at: None };
+        }
         sys::kill(pidfd, END_SIGNAL);
         Self { reason, kill_at: Instant::now().checked_add(GRACE) }
     }

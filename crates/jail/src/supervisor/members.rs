@@ -85,11 +85,24 @@ pub(super) fn leave_counting_to_group(members: &HashSet<i32>, limit: ProcessRlim
 /// the private file system, of which `files` is any directory. Shared pages count
 /// for each process that maps them. What no process maps is not seen: memfds,
 /// System V segments, buffers of pipes and sockets.
+///
+/// PID 1 does not count: it is a copy of the supervisor, which may be a large program,
+/// and allocates nothing. Nor does the command before its execve, which has PID 1's memory.
 pub(super) fn memory(init: i32, files: Option<&OwnedFd>) -> u64 {
-    let processes: u64 = of(init).into_iter().filter_map(resident).sum();
+    let processes: u64 = match is_starting(init) {
+        true => 0,
+        false => of(init).into_iter().skip(1).filter_map(resident).sum(),
+    };
     let files = files.and_then(|files| rustix::fs::fstatfs(files).ok());
     let files = files.map_or(0, |usage| (usage.f_blocks - usage.f_bfree) * usage.f_bsize as u64);
     processes.saturating_add(files)
+}
+
+/// Whether PID 1 waits for the execve of what it started (CLONE_VFORK): nothing but that
+/// makes it sleep without hearing signals.
+fn is_starting(init: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{init}/status")).unwrap_or_default();
+    status.lines().any(|line| line.starts_with("State:\tD"))
 }
 
 fn resident(pid: i32) -> Option<u64> {

@@ -14,9 +14,11 @@
 //!
 //! One thread, one poll loop, no time limit on anything but the deadline itself.
 
+mod attendant;
 mod door;
 mod ending;
 mod members;
+mod processor;
 mod sources;
 mod spawn;
 mod streams;
@@ -32,18 +34,26 @@ use capsule_spec::{ErrorCode, Event, Failure, Outcome};
 use crate::cgroup::{Group, Layout};
 use crate::jail::Signals;
 use crate::plan::Plan;
+pub(crate) use attendant::{Attendant, Attended};
 use ending::Reason;
+
+/// What the caller of a run wants of it.
+pub(crate) struct Caller {
+    /// Where the streams go, unless somebody attends.
+    pub(crate) output: Output,
+    pub(crate) signals: Signals,
+    pub(crate) attended: Option<Attended>,
+}
 
 /// Runs a plan to its end.
 pub(crate) fn run(
     plan: &Plan,
     layout: &Layout,
-    output: Output,
-    signals: Signals,
+    caller: Caller,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, BackendError> {
     let mut group = Grouping::new(plan, layout)?;
-    let result = spawn::start(plan, group.clone_target(), output, signals).and_then(|jail| {
+    let result = spawn::start(plan, group.clone_target(), caller).and_then(|jail| {
         observer.observe(Event::Started { id: plan.execution_id });
         let started = SystemTime::now();
         let end = watch::until_end(jail, plan, &mut group, observer)?;
@@ -136,6 +146,11 @@ impl<'a> Grouping<'a> {
         let counts = self.group.as_ref().map(Group::counts).unwrap_or_default();
         let peak_memory = counts.peak_memory.map(|peak| peak.saturating_add(self.used_before));
         crate::cgroup::Counts { peak_memory, ..counts }
+    }
+
+    /// Processor time of all members so far, where the group counts it.
+    fn processor_time(&self) -> Option<std::time::Duration> {
+        self.group.as_ref()?.processor_time()
     }
 
     fn remove(self) {

@@ -4,8 +4,10 @@ use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::time::Instant;
 
+use capsule_backend::guest::Channel;
 use capsule_backend::{BackendError, Output};
 use capsule_init::Command;
 use capsule_spec::{Captured, ErrorCode, Failure, Stdin};
@@ -14,7 +16,7 @@ use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, socketpair}
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::streams::{Feed, Sink, Stream};
-use super::{sources, system_error};
+use super::{Attendant, Caller, sources, system_error};
 use crate::apply::{self, Prepared};
 use crate::jail::Signals;
 use crate::plan::{Identity, Plan};
@@ -34,15 +36,20 @@ pub(super) struct Jail {
     pub(super) started: Instant,
     /// For the outcome.
     pub(super) notes: Vec<String>,
+    pub(super) attendant: Option<Arc<dyn Attendant>>,
 }
 
 /// Clones the process that becomes PID 1. It waits for [`Jail::release`].
 pub(super) fn start(
     plan: &Plan,
     cgroup: Option<BorrowedFd<'_>>,
-    output: Output,
-    signals: Signals,
+    caller: Caller,
 ) -> Result<Jail, BackendError> {
+    let Caller { output, signals, attended } = caller;
+    debug_assert_eq!(plan.has_channel, attended.is_some());
+    let (attendant, channel) = attended.map_or((None, None), |attended| {
+        (Some(attended.attendant), Some(attended.channel))
+    });
     let mut notes = Vec::new();
     let mounts = sources::open(plan, &mut notes)?;
     let mut prepared = Prepared::new(plan, mounts);
@@ -54,6 +61,7 @@ pub(super) fn start(
         Signals::Ignored => None,
     };
     prepared.keep = ends.inside();
+    prepared.keep.extend(channel.as_ref().map(AsRawFd::as_raw_fd));
     prepared.keep.extend(prepared.mounts.iter().filter_map(|m| Some(m.tree.as_ref()?.as_raw_fd())));
     prepared.keep.sort_unstable();
     let filter = prepared.command_filter;
@@ -64,26 +72,33 @@ pub(super) fn start(
         &prepared.working_directory,
         [ends.stdin_inside.as_raw_fd(), ends.stdout.1.as_raw_fd(), ends.stderr.1.as_raw_fd()],
         &confine,
-    );
+    )
+    .with_channel(channel.as_ref().map(AsRawFd::as_raw_fd));
     let trees: Vec<Cell<Option<RawFd>>> = prepared.mounts.iter().map(|_| Cell::new(None)).collect();
     match sys::clone_into(namespaces(plan), cgroup) {
         Ok(Side::Inside) => apply::become_init(&prepared, &command, ends.control.1.as_fd(), &trees),
         Ok(Side::Outside { pid, pidfd }) => {
             let cap = plan.limits.max_output.bytes();
-            let sink = |fd: BorrowedFd<'static>| match output {
-                Output::Captured => Sink::captured(cap),
-                Output::Inherited => Sink::inherited(fd, cap),
+            let sink = |fd: BorrowedFd<'static>, channel| match (&attendant, output) {
+                (Some(attendant), _) => Sink::told(attendant.clone(), channel),
+                (None, Output::Captured) => Sink::captured(cap),
+                (None, Output::Inherited) => Sink::inherited(fd, cap),
             };
+            let [stdout, stderr] = [
+                sink(rustix::stdio::stdout(), Channel::Stdout),
+                sink(rustix::stdio::stderr(), Channel::Stderr),
+            ];
             Ok(Jail {
                 pid,
                 pidfd,
                 control: ends.control.0,
                 signals,
                 stdin: ends.stdin_outside.map(Feed::new),
-                stdout: Stream::new(ends.stdout.0, sink(rustix::stdio::stdout())),
-                stderr: Stream::new(ends.stderr.0, sink(rustix::stdio::stderr())),
+                stdout: Stream::new(ends.stdout.0, stdout),
+                stderr: Stream::new(ends.stderr.0, stderr),
                 started: Instant::now(),
                 notes,
+                attendant,
             })
         }
         Err(error) => Err(clone_error(&error)),

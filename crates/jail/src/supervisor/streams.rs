@@ -3,10 +3,14 @@
 //! Nothing here blocks: a reader that stops reading must not stop the clock.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
+use capsule_backend::guest::Channel;
 use capsule_spec::Captured;
 use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
+
+use super::Attendant;
 
 /// As much as a pipe holds by default.
 const CHUNK: usize = 64 * 1024;
@@ -44,6 +48,8 @@ pub(super) enum Progress {
 pub(super) enum Sink {
     Captured { bytes: Vec<u8>, cap: u64, truncated: bool },
     Inherited { target: Outlet, left: u64, truncated: bool, kind: Target, pending: Vec<u8> },
+    /// Who attends hears it, and bounds it.
+    Told { attendant: Arc<dyn Attendant>, channel: Channel, chunk: Vec<u8> },
 }
 
 /// The caller's own descriptor, or one of our own for the same thing.
@@ -81,6 +87,10 @@ const PAGE: usize = 4096;
 impl Sink {
     pub(super) fn captured(cap: u64) -> Self {
         Self::Captured { bytes: Vec::new(), cap, truncated: false }
+    }
+
+    pub(super) fn told(attendant: Arc<dyn Attendant>, channel: Channel) -> Self {
+        Self::Told { attendant, channel, chunk: vec![0; CHUNK] }
     }
 
     pub(super) fn inherited(target: BorrowedFd<'static>, cap: u64) -> Self {
@@ -158,6 +168,7 @@ impl Stream {
         let Some(source) = &self.source else { return Progress::Ended };
         let progress = match &mut self.sink {
             Sink::Captured { bytes, cap, truncated } => capture(source, bytes, *cap, truncated),
+            Sink::Told { attendant, channel, chunk } => tell(source, &**attendant, *channel, chunk),
             Sink::Inherited { target, left, truncated, kind, pending } => {
                 match pass(source, target.as_fd(), left, truncated, *kind, pending) {
                     Ok(progress) => progress,
@@ -183,6 +194,7 @@ impl Stream {
             Sink::Inherited { truncated, .. } => {
                 Captured { bytes: Vec::new(), truncated: *truncated }
             }
+            Sink::Told { .. } => Captured { bytes: Vec::new(), truncated: false },
         }
     }
 }
@@ -200,6 +212,24 @@ fn capture(source: &OwnedFd, bytes: &mut Vec<u8>, cap: u64, truncated: &mut bool
             let cap = usize::try_from(cap).unwrap_or(usize::MAX);
             *truncated |= bytes.len() > cap;
             bytes.truncate(cap);
+            Progress::Open
+        }
+        Err(Errno::INTR) => Progress::Open,
+        Err(Errno::AGAIN) => Progress::Waiting,
+        Err(_) => Progress::Ended,
+    }
+}
+
+fn tell(
+    source: &OwnedFd,
+    attendant: &dyn Attendant,
+    channel: Channel,
+    chunk: &mut [u8],
+) -> Progress {
+    match rustix::io::read(source, &mut *chunk) {
+        Ok(0) => Progress::Ended,
+        Ok(length) => {
+            attendant.hear(channel, &chunk[..length]);
             Progress::Open
         }
         Err(Errno::INTR) => Progress::Open,

@@ -27,7 +27,7 @@ pub(super) fn outcome(
         wall: end.wall,
         user: end.usage.user,
         kernel: end.usage.kernel,
-        max_memory: counts.peak_memory.unwrap_or(0).max(end.usage.max_memory).max(end.peak_seen),
+        max_memory: peak_memory(plan, &end, counts),
         io_read: end.io.map_or(0, |io| io.0),
         io_written: end.io.map_or(0, |io| io.1),
         fuel: None,
@@ -73,6 +73,13 @@ pub(super) fn outcome(
     })
 }
 
+/// The largest process that was waited for may be PID 1, which is a copy of its
+/// supervisor: a small program's is smaller than any command, a server's is not.
+fn peak_memory(plan: &Plan, end: &End, counts: Counts) -> u64 {
+    let seen = counts.peak_memory.unwrap_or(0).max(end.peak_seen);
+    if plan.has_channel && seen > 0 { seen } else { seen.max(end.usage.max_memory) }
+}
+
 /// Exit code and signal of a wait status (wait(2)).
 fn wait_status(status: i32) -> (Option<i32>, Option<i32>) {
     if libc::WIFEXITED(status) {
@@ -103,6 +110,10 @@ fn judge(plan: &Plan, end: &End, counts: Counts) -> (Status, Option<Failure>) {
                 Failure::new(ErrorCode::Interrupted, "the run was interrupted by a signal")
                     .detail("signal", number);
             return (killed_or(Status::Error), Some(failure));
+        }
+        Some(Reason::Stopped | Reason::Processor) => {
+            let failure = Failure::new(ErrorCode::Interrupted, "the run was ended by its caller");
+            return (Status::Killed, Some(failure));
         }
         Some(Reason::Processes) => {
             return (Status::Killed, Some(process_limit(plan)));

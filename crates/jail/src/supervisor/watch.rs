@@ -17,6 +17,7 @@ use super::door::Door;
 use super::ending::{Ending, Reason};
 use super::spawn::Jail;
 use super::streams::{Progress, Waiting};
+use super::processor::{self, Processor};
 use super::{Grouping, Joining, members, system_error};
 use crate::door::{Verdict, VisitBook};
 use crate::plan::Plan;
@@ -65,6 +66,9 @@ struct Watch<'a> {
     /// The caller's signal, and when the command's grace is over.
     interrupted: Option<(i32, Option<Instant>)>,
     next_tick: Option<Instant>,
+    /// When to look at the processor time, if somebody wants to know.
+    account_at: Option<Instant>,
+    processor: Processor,
     failed: Option<(u16, u16, i32)>,
     ended: Option<Ended>,
     gone: bool,
@@ -96,6 +100,8 @@ pub(super) fn until_end(
         ending: None,
         interrupted: None,
         next_tick: counts_memory.then(|| started + MEMORY_TICK / 4),
+        account_at: jail.attendant.is_some().then_some(started),
+        processor: Processor::default(),
         failed: None,
         ended: None,
         gone: false,
@@ -117,6 +123,7 @@ pub(super) fn until_end(
                 watch.end(reason);
             }
         }
+        watch.account(group);
         watch.keep_time();
     }
     watch.finish()
@@ -132,6 +139,7 @@ enum Source {
     Stdout,
     Stderr,
     Door,
+    Stop,
 }
 
 impl Watch<'_> {
@@ -141,10 +149,10 @@ impl Watch<'_> {
 
     /// Sleeps until something happens, and deals with it.
     fn wait(&mut self, join_at: Option<Instant>) -> Result<(), BackendError> {
-        let mut sources: [Option<Source>; 7] = [None; 7];
-        let mut ready: [bool; 7] = [false; 7];
+        let mut sources: [Option<Source>; 8] = [None; 8];
+        let mut ready: [bool; 8] = [false; 8];
         {
-            let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(7);
+            let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(8);
             let mut add = |source, fd: BorrowedFd<'_>, flags| {
                 sources[fds.len()] = Some(source);
                 fds.push(PollFd::from_borrowed_fd(sys::borrow(fd.as_raw_fd()), flags));
@@ -161,6 +169,11 @@ impl Watch<'_> {
                     let (fd, flags) = interest(&waiting);
                     add(Source::Stdin, fd, flags);
                 }
+            }
+            if let (Some(attendant), false, None) =
+                (&self.jail.attendant, self.gone, &self.ending)
+            {
+                add(Source::Stop, attendant.stop(), PollFlags::IN);
             }
             if let Some(signals) = &self.jail.signals {
                 add(Source::Signals, signals.as_fd(), PollFlags::IN);
@@ -208,7 +221,7 @@ impl Watch<'_> {
         };
         let ending = self.ending.as_ref().and_then(Ending::next_action);
         let interrupted = self.interrupted.and_then(|(_, at)| at);
-        [deadline, join_at, self.next_tick, ending, interrupted].into_iter().flatten().min()
+        [deadline, join_at, self.next_tick, self.account_at, ending, interrupted].into_iter().flatten().min()
     }
 
     fn handle(&mut self, source: Source) -> Result<(), BackendError> {
@@ -221,6 +234,7 @@ impl Watch<'_> {
                 while self.receive()? {}
                 self.gone = true;
                 self.next_tick = None;
+                self.account_at = None;
                 self.interrupted = self.interrupted.map(|(signal, _)| (signal, None));
             }
             Source::Signals => self.pass_signals(),
@@ -231,6 +245,7 @@ impl Watch<'_> {
             }
             Source::Stdout | Source::Stderr => self.move_stream(source),
             Source::Door => self.hear_door(),
+            Source::Stop => self.end(Reason::Stopped),
         }
         Ok(())
     }
@@ -319,6 +334,24 @@ impl Watch<'_> {
         }
     }
 
+    /// Tells who attends how much processor time was used, and ends the run when
+    /// none is left.
+    fn account(&mut self, group: &Grouping<'_>) {
+        let now = Instant::now();
+        let Some(attendant) = &self.jail.attendant else { return };
+        if self.gone || self.account_at.is_none_or(|at| now < at) {
+            return;
+        }
+        let counted = group.processor_time().unwrap_or_default();
+        let used = self.processor.look(self.jail.pid).max(counted);
+        let left = attendant.spent(used);
+        self.account_at = Some(now + processor::next_look(left));
+        if left.is_zero() {
+            self.account_at = None;
+            self.end(Reason::Processor);
+        }
+    }
+
     /// Does what is due by the clock.
     fn keep_time(&mut self) {
         let now = Instant::now();
@@ -359,7 +392,10 @@ impl Watch<'_> {
             Reason::Deadline => Some(ErrorCode::TimedOut),
             Reason::Memory(_) => Some(ErrorCode::MemoryLimit),
             Reason::Processes => Some(ErrorCode::ProcessLimit),
-            Reason::Interrupted(_) | Reason::OutputLost => None,
+            Reason::Interrupted(_)
+            | Reason::OutputLost
+            | Reason::Stopped
+            | Reason::Processor => None,
         };
         // First the deed: an observer may take its time.
         self.ending = Some(Ending::begin(reason, self.jail.pidfd.as_fd()));

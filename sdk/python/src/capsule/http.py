@@ -122,7 +122,12 @@ def _once(
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise HttpError(f"not a URL with http or https: {url!r}")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname, parts.port, timeout=timeout)
+    proxy = _proxy(parts.scheme, parts.hostname)
+    if proxy is None:
+        connection = kind(parts.hostname, parts.port, timeout=timeout)
+    else:
+        connection = kind(proxy.hostname, proxy.port, timeout=timeout)
+        connection.set_tunnel(parts.hostname, parts.port)
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request(method, urllib.parse.quote(path, safe="/%:?#[]@!$&'()*+,;=~-._"), body, dict(headers))
@@ -135,6 +140,21 @@ def _once(
         raise HttpError(f"{url}: {error or type(error).__name__}") from error
     finally:
         connection.close()
+
+
+def _proxy(scheme: str, host: str) -> Any:
+    """Where connections to ``host`` go instead, by the variables that most programs know."""
+    import os
+    import urllib.parse
+
+    proxy = os.environ.get(f"{scheme}_proxy")
+    if not proxy:
+        return None
+    for name in os.environ.get("no_proxy", "").split(","):
+        name = name.strip().lstrip(".").lower()
+        if name and (name == "*" or host == name or host.endswith("." + name)):
+            return None
+    return urllib.parse.urlsplit(proxy)
 
 
 def get(url: str, headers: Mapping[str, str] | None = None, **options: Any) -> Response:

@@ -47,6 +47,7 @@ impl TestDoor {
                     book.lock().unwrap().push(visit.clone());
                 }
             }),
+            received: AtomicU64::new(0),
         };
         thread::spawn(move || stand(listener, door));
         Self { address, visits }
