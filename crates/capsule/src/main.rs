@@ -7,6 +7,7 @@ mod answer;
 mod attack;
 mod bench;
 mod commands;
+mod lockdown;
 mod packages;
 mod progress;
 mod wire;

@@ -48,7 +48,18 @@ pub(crate) async fn elsewhere<T: Send + 'static>(
 pub fn all() -> &'static Runtime {
     static ALL: OnceLock<Runtime> = OnceLock::new();
     ALL.get_or_init(|| {
-        let built = Builder::new_multi_thread().enable_all().event_interval(TURNS).build();
+        let built = Builder::new_multi_thread()
+            .worker_threads(processors())
+            .enable_all()
+            .event_interval(TURNS)
+            .build();
         built.expect("the host has a thread and a few descriptors to spare")
     })
+}
+
+/// How many processors this process may use; counted once. A process that locks itself
+/// down asks before, as control groups have a say in it.
+pub fn processors() -> usize {
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }

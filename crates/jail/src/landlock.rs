@@ -6,6 +6,8 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
@@ -31,6 +33,11 @@ const IOCTL_DEV: u64 = 1 << 15;
 const SCOPE_ABSTRACT_UNIX_SOCKET: u64 = 1 << 0;
 const SCOPE_SIGNAL: u64 = 1 << 1;
 
+const BIND_TCP: u64 = 1 << 0;
+const CONNECT_TCP: u64 = 1 << 1;
+/// ABI from which on TCP ports are handled (Linux 6.7, landlock(7)).
+const NETWORK: u32 = 4;
+
 const READ: u64 = EXECUTE | READ_FILE | READ_DIR;
 /// Device nodes are never made, anywhere.
 const WRITE: u64 = READ
@@ -51,6 +58,10 @@ const FILE: u64 = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV;
 pub(crate) struct Rules {
     version: u32,
     beneath: Vec<(CString, u64)>,
+    /// What is denied of TCP, on every port.
+    network: u64,
+    /// Whether a path that cannot be reached is nothing to worry about: it needs no right.
+    may_be_unreachable: bool,
 }
 
 impl Rules {
@@ -65,32 +76,62 @@ impl Rules {
         let writable = writable.map(|path| (path, WRITE));
         let beneath = fixed.into_iter().chain(writable);
         let beneath = beneath.filter_map(|(path, access)| Some((CString::new(path).ok()?, access)));
-        Self { version, beneath: beneath.collect() }
+        Self { version, beneath: beneath.collect(), network: 0, may_be_unreachable: false }
     }
 
     /// Reading `files` and nothing else, for a helper process on the host.
     pub(crate) fn reading(version: u32, files: &[&str]) -> Self {
         let existing = files.iter().filter(|file| std::path::Path::new(file).exists());
         let beneath = existing.filter_map(|file| Some((CString::new(*file).ok()?, READ_FILE)));
-        Self { version, beneath: beneath.collect() }
+        Self { version, beneath: beneath.collect(), network: 0, may_be_unreachable: false }
+    }
+
+    /// Reading `files` and beneath `read`, writing beneath `write`, TCP to others if `connect`: for
+    /// a process of the host that hosts guests. Nothing can be executed.
+    pub(crate) fn granting<'a>(
+        version: u32,
+        files: impl Iterator<Item = &'a Path>,
+        read: impl Iterator<Item = &'a Path>,
+        write: impl Iterator<Item = &'a Path>,
+        connect: bool,
+    ) -> Self {
+        const PLAIN: u64 = WRITE & !(EXECUTE | MAKE_SOCK | MAKE_FIFO);
+        let files = files.map(|path| (path, READ_FILE));
+        let read = files.chain(read.map(|path| (path, READ_FILE | READ_DIR)));
+        let beneath = read.chain(write.map(|path| (path, PLAIN))).filter_map(|(path, access)| {
+            Some((CString::new(path.as_os_str().as_bytes()).ok()?, access))
+        });
+        let network = if connect { BIND_TCP } else { BIND_TCP | CONNECT_TCP };
+        Self { version, beneath: beneath.collect(), network, may_be_unreachable: true }
     }
 
     /// Enforces the rules on this process and all that it starts.
     pub(crate) fn enforce(&self) -> io::Result<()> {
+        use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
         if self.version == 0 {
             return Ok(());
         }
         let handled = handled(self.version);
         let attributes = RulesetAttributes {
             handled_access_fs: handled,
-            handled_access_net: 0,
+            handled_access_net: if self.version >= NETWORK { self.network } else { 0 },
             scoped: SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL,
         };
         // A kernel that does not know a field refuses a larger struct.
-        let size = if self.version >= crate::walls::LANDLOCK_SCOPES { 24 } else { 8 };
+        let size = match self.version {
+            crate::walls::LANDLOCK_SCOPES.. => 24,
+            NETWORK.. => 16,
+            _ => 8,
+        };
         let ruleset = sys::create_ruleset(&attributes, size)?;
         for (path, access) in &self.beneath {
-            allow(ruleset.as_fd(), path, access & handled)?;
+            let is_unreachable = |error: &io::Error| {
+                matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
+            };
+            match allow(ruleset.as_fd(), path, access & handled) {
+                Err(error) if self.may_be_unreachable && is_unreachable(&error) => {}
+                result => result?,
+            }
         }
         sys::restrict_self(ruleset.as_fd())
     }

@@ -10,12 +10,14 @@
 pub mod plan;
 
 mod apply;
+mod capabilities;
 mod cgroup;
 pub mod cli;
 mod door;
 mod host;
 mod jail;
 mod landlock;
+pub mod lockdown;
 pub mod native;
 mod probe;
 pub mod seccomp;

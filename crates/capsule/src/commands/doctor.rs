@@ -6,7 +6,8 @@ use clap::Args;
 use serde_json::json;
 
 use capsule_backend::Capabilities;
-use capsule_spec::WallState;
+use capsule_jail::lockdown::{self, LockdownReport};
+use capsule_spec::{Failure, WallState};
 
 use crate::{answer, wire};
 
@@ -21,11 +22,13 @@ pub(crate) struct Doctor {
 impl Doctor {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let found: Vec<_> = wire::backends().iter().map(|backend| backend.capabilities()).collect();
+        let lockdown = lockdown::try_out();
         let text = if self.json {
             let backends: Vec<_> = found.iter().map(to_json).collect();
-            format!("{}\n", serde_json::to_string_pretty(&json!({ "backends": backends }))?)
+            let found = json!({ "backends": backends, "lockdown": lockdown_to_json(&lockdown) });
+            format!("{}\n", serde_json::to_string_pretty(&found)?)
         } else {
-            found.iter().map(to_text).collect()
+            found.iter().map(to_text).collect::<String>() + &lockdown_to_text(&lockdown)
         };
         answer::give(&text)?;
         let usable = found.iter().any(|capabilities| capabilities.usable.is_ok());
@@ -41,6 +44,29 @@ fn to_json(capabilities: &Capabilities) -> serde_json::Value {
         "error": capabilities.usable.as_ref().err(),
         "walls": capabilities.walls,
     })
+}
+
+fn lockdown_to_json(tried: &Result<LockdownReport, Failure>) -> serde_json::Value {
+    json!({
+        "usable": tried.is_ok(),
+        "weaker": tried.as_ref().map(|report| report.weaker.clone()).unwrap_or_default(),
+        "error": tried.as_ref().err(),
+    })
+}
+
+fn lockdown_to_text(tried: &Result<LockdownReport, Failure>) -> String {
+    match tried {
+        Ok(report) if report.weaker.is_empty() => {
+            "lockdown: full; a process that runs guests in WebAssembly keeps what their run may \
+             grant\n"
+                .to_owned()
+        }
+        Ok(report) => {
+            let lines = report.weaker.iter().map(|line| format!("  weaker  {line}\n"));
+            format!("lockdown: weaker on this host\n{}", lines.collect::<String>())
+        }
+        Err(failure) => format!("lockdown: not usable\n{failure}\n"),
+    }
 }
 
 fn to_text(capabilities: &Capabilities) -> String {

@@ -13,7 +13,7 @@ use capsule_spec::{ErrorCode, Failure};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::{answer, progress, wire};
+use crate::{answer, lockdown, progress, wire};
 
 /// What to run, and how to tell of it.
 #[derive(Debug, Args)]
@@ -69,22 +69,13 @@ impl Run {
         // With --json standard output is the envelope's alone.
         let output = Output::new(Box::new(Streams { stdout_is_ours: self.json }), limits.output);
         let observer = Box::new(Lines { verbose: self.verbose, names: Mutex::default() });
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            // Timers are looked at between tasks; a running guest stops for breath every
-            // half millisecond.
-            .event_interval(4)
-            .build()
-            .map_err(|error| {
-                Failure::new(ErrorCode::OutOfResources, format!("no threads: {error}"))
-            })?;
-        let work = async {
-            match Workflow::load(project, backends, limits, environment, output, observer).await {
-                Ok(workflow) => workflow.call(&self.task, &arguments).await,
-                Err(answer) => answer,
-            }
+        let locked = lockdown::enter(&project, self.verbose)?;
+        let load = Workflow::load(project, backends, limits, environment, output, observer);
+        let (runtime, workflow) = match locked.load(load)? {
+            Ok(loaded) => loaded,
+            Err(answer) => return Ok(answer),
         };
-        let answer = runtime.block_on(work);
+        let answer = runtime.block_on(workflow.call(&self.task, &arguments));
         // Whatever still runs is of no use to anybody.
         runtime.shutdown_background();
         Ok(answer)

@@ -290,7 +290,7 @@ impl Project {
     }
 
     /// What every sandbox of the program sees, while it is loaded too.
-    pub(crate) fn always(&self) -> Vec<Granted> {
+    pub fn always(&self) -> Vec<Granted> {
         self.packages.iter().cloned().collect()
     }
 

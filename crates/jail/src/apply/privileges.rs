@@ -3,11 +3,7 @@
 use std::io;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-use rustix::thread::{
-    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, clear_ambient_capability_set,
-    remove_capability_from_bounding_set, set_capabilities, set_capabilities_secure_bits,
-    set_no_new_privs,
-};
+use rustix::thread::{CapabilitySet, set_no_new_privs};
 
 use super::Inside;
 use crate::sys;
@@ -35,29 +31,7 @@ pub(super) fn set_limits(inside: &mut Inside<'_>) -> io::Result<()> {
 }
 
 pub(super) fn drop_capabilities(_: &mut Inside<'_>) -> io::Result<()> {
-    use rustix::io::Errno;
-    for capability in 0..64u32 {
-        let set = CapabilitySet::from_bits_retain(1 << capability);
-        match remove_capability_from_bounding_set(set) {
-            Ok(()) => {}
-            // The first number that this kernel does not know.
-            Err(Errno::INVAL) => break,
-            Err(error) => return Err(error.into()),
-        }
-    }
-    clear_ambient_capability_set()?;
-    // Nothing may turn a user id or an executable into capabilities again.
-    set_capabilities_secure_bits(
-        CapabilitiesSecureBits::NO_ROOT
-            | CapabilitiesSecureBits::NO_ROOT_LOCKED
-            | CapabilitiesSecureBits::NO_SETUID_FIXUP
-            | CapabilitiesSecureBits::NO_SETUID_FIXUP_LOCKED
-            | CapabilitiesSecureBits::KEEP_CAPS_LOCKED
-            | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE
-            | CapabilitiesSecureBits::NO_CAP_AMBIENT_RAISE_LOCKED,
-    )?;
-    let none = CapabilitySet::empty();
-    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
+    crate::capabilities::give_up(CapabilitySet::empty())?;
     // A guest has the same user as PID 1 and must not write to its memory.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(())

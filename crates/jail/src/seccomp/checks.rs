@@ -5,7 +5,7 @@ use super::rule::{Action, Case, Check, Condition, EPERM, Half, Test, Verdict};
 
 pub(super) const EVERY_BIT: u32 = u32::MAX;
 
-const fn any_bit(argument: u8, bits: u32) -> Test {
+pub(super) const fn any_bit(argument: u8, bits: u32) -> Test {
     let condition = Condition::AnyBit(bits);
     Test { argument, half: Half::Low, condition }
 }
@@ -67,6 +67,15 @@ pub(super) const PRLIMIT: Action = allow_except(&[
     allow_when(&[is_zero(2, Half::Low), is_zero(2, Half::High)]),
     Case { when: &[one_of(1, EVERY_BIT, CORE)], verdict: DONE_NOTHING },
 ]);
+/// Own limits may be asked for, not set.
+pub(super) const PRLIMIT_QUERY: Action = Action::Check(Check {
+    cases: &[allow_when(&[
+        one_of(0, EVERY_BIT, &[0]),
+        is_zero(2, Half::Low),
+        is_zero(2, Half::High),
+    ])],
+    otherwise: EPERM,
+});
 pub(super) const SETRLIMIT: Action =
     allow_except(&[Case { when: &[one_of(0, EVERY_BIT, CORE)], verdict: DONE_NOTHING }]);
 
@@ -152,18 +161,18 @@ pub(super) const PRCTL: Action = allow_except(&[
 // ---- Sockets ----
 
 pub(super) const UNIX: u32 = libc::AF_UNIX as u32;
-const INTERNET: &[u32] = &[libc::AF_INET as u32, libc::AF_INET6 as u32];
-const NETLINK: u32 = libc::AF_NETLINK as u32;
+pub(super) const INTERNET: &[u32] = &[libc::AF_INET as u32, libc::AF_INET6 as u32];
+pub(super) const NETLINK: u32 = libc::AF_NETLINK as u32;
 
 /// SOCK_TYPE_MASK in include/linux/net.h; above it are SOCK_CLOEXEC and SOCK_NONBLOCK.
-const TYPE_MASK: u32 = 0xf;
+pub(super) const TYPE_MASK: u32 = 0xf;
 
 /// The types and protocols of TCP, UDP and unprivileged ping. SOCK_RAW is refused, and
 /// SOCK_PACKET, which the kernel turns from AF_INET into AF_PACKET. The protocols are
 /// listed because naming SCTP, DCCP, SMC or the like makes the kernel load its module
 /// for anybody; they get the errno of a kernel built without them, on which Go
 /// (MPTCP listeners) and others fall back.
-const STREAM_TYPES: &[u32] = &[libc::SOCK_STREAM as u32, libc::SOCK_DGRAM as u32];
+pub(super) const STREAM_TYPES: &[u32] = &[libc::SOCK_STREAM as u32, libc::SOCK_DGRAM as u32];
 const PROTOCOLS: &[u32] = &[
     0,
     libc::IPPROTO_TCP as u32,

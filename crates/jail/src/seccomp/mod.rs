@@ -11,6 +11,7 @@
 mod checks;
 mod default;
 mod init;
+mod lockdown;
 mod numbers;
 mod rule;
 mod strict;
@@ -22,6 +23,7 @@ mod tests;
 
 pub use rule::{Action, Call, Case, Check, Condition, Group, Half, Rule, Test, Verdict};
 pub use sys::load;
+pub(crate) use sys::load_for_all_threads;
 use tree::Compiled;
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -41,6 +43,55 @@ pub fn program(profile: Profile) -> &'static [libc::sock_filter] {
 pub(crate) fn init_program() -> &'static [libc::sock_filter] {
     &INIT
 }
+
+/// How far a process that runs guests itself is locked down (`crate::lockdown`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lockdown {
+    /// Its tasks may be granted hosts.
+    Connected,
+    /// No task is granted a host.
+    Alone,
+    /// From the first to the second: refuses sockets, says nothing of other calls.
+    Seal,
+}
+
+impl Lockdown {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Connected, Self::Alone, Self::Seal];
+
+    /// The rules under their titles.
+    pub fn groups(self) -> &'static [Group] {
+        match self {
+            Self::Connected => lockdown::CONNECTED,
+            Self::Alone => lockdown::ALONE,
+            Self::Seal => lockdown::SEAL,
+        }
+    }
+
+    /// What a number that no rule names gets.
+    pub const fn unknown(self) -> Verdict {
+        match self {
+            Self::Connected | Self::Alone => Verdict::Errno(libc::ENOSYS as u16),
+            Self::Seal => Verdict::Allow,
+        }
+    }
+
+    pub(crate) fn program(self) -> &'static [libc::sock_filter] {
+        match self {
+            Self::Connected => &CONNECTED,
+            Self::Alone => &ALONE,
+            Self::Seal => &SEAL,
+        }
+    }
+}
+
+const CONNECTED_COMPILED: Compiled =
+    tree::compile(lockdown::CONNECTED, Lockdown::Connected.unknown());
+const ALONE_COMPILED: Compiled = tree::compile(lockdown::ALONE, Lockdown::Alone.unknown());
+const SEAL_COMPILED: Compiled = tree::compile(lockdown::SEAL, Lockdown::Seal.unknown());
+static CONNECTED: [libc::sock_filter; CONNECTED_COMPILED.len()] = CONNECTED_COMPILED.trimmed();
+static ALONE: [libc::sock_filter; ALONE_COMPILED.len()] = ALONE_COMPILED.trimmed();
+static SEAL: [libc::sock_filter; SEAL_COMPILED.len()] = SEAL_COMPILED.trimmed();
 
 const DEFAULT_COMPILED: Compiled = tree::compile(default::GROUPS, unknown(Profile::Default));
 const STRICT_COMPILED: Compiled = tree::compile(strict::GROUPS, unknown(Profile::Strict));

@@ -3,6 +3,7 @@
 
 mod interpreter;
 mod kernel;
+mod lockdown;
 mod sys;
 mod tables;
 mod translation;

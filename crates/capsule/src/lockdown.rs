@@ -1,0 +1,121 @@
+//! How much of this process is left when guests run in it: what the run may grant.
+//!
+//! ```text
+//!   one thread:   enter ──▶ load, without rights ──▶ narrow to what is declared ──▶ calls
+//!   more threads:                                                                    └──▶
+//! ```
+//!
+//! Landlock holds for a thread and those that it starts, so no other thread may be there
+//! when the program has told what its tasks may do.
+
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use capsule_engine::{Answer, Project, Workflow, workers};
+use capsule_jail::lockdown::{Lockdown, LockdownReport};
+use capsule_spec::{Access, ErrorCode, Failure};
+use tokio::runtime::Runtime;
+
+/// A process that is locked down.
+pub(crate) struct Locked {
+    root: PathBuf,
+    /// What all tasks may have, whatever they declare: mounts, and the program itself.
+    common: Lockdown,
+    is_verbose: bool,
+}
+
+/// Locks this process down to what `project` may grant its tasks. Everything that runs
+/// guests has to be mapped, and nothing may have started a thread.
+pub(crate) fn enter(project: &Project, is_verbose: bool) -> Result<Locked, Failure> {
+    if !Lockdown::can_narrow() {
+        start_over()?;
+    }
+    let root = project.root().to_owned();
+    let mut common = Lockdown { read: vec![root.clone()], ..Lockdown::default() };
+    for granted in project.always().iter().chain(project.mounts()) {
+        match granted.access {
+            Access::ReadOnly => common.read.push(granted.source.clone()),
+            Access::ReadWrite => common.write.push(granted.source.clone()),
+        }
+    }
+    // Asked while the control groups can be read.
+    workers::processors();
+    // What of the project a task may write, and whether it reaches a host, is known when
+    // the program is loaded.
+    let mut most = Lockdown { connect: true, ..common.clone() };
+    most.write.push(root.clone());
+    let locked = Locked { root, common, is_verbose };
+    locked.tell("locked down", &most.apply()?);
+    Ok(locked)
+}
+
+/// The engine's compiler leaves threads behind, which no lock-down of ours reaches. It
+/// has just stored what it made, so this program begins again, and does not need it.
+fn start_over() -> Result<(), Failure> {
+    const AGAIN: &str = "CAPSULE_STARTED_OVER";
+    let failed = |why: &str| {
+        Failure::new(
+            ErrorCode::SystemFailure,
+            format!("this process cannot lock itself down: {why}"),
+        )
+    };
+    if std::env::var_os(AGAIN).is_some() {
+        return Err(failed("it has threads already"));
+    }
+    let error = Command::new("/proc/self/exe")
+        .arg0(std::env::args_os().next().unwrap_or_default())
+        .args(std::env::args_os().skip(1))
+        .env(AGAIN, "1")
+        .exec();
+    Err(failed(&format!("it cannot start over: {error}")))
+}
+
+impl Locked {
+    /// Loads a program on this thread, and takes away what none of its tasks declares.
+    /// Gives the runtime to go on with.
+    ///
+    /// The outer error is Capsule's own, the inner one the program's.
+    pub(crate) fn load(
+        &self,
+        load: impl Future<Output = Result<Workflow, Answer>>,
+    ) -> Result<Result<(Runtime, Workflow), Answer>, Failure> {
+        let runtime = thread()?;
+        let workflow = match runtime.block_on(load) {
+            Ok(workflow) => workflow,
+            Err(answer) => return Ok(Err(answer)),
+        };
+        // Reading large files started threads. They end with their runtime.
+        let runtime = match Lockdown::can_narrow() {
+            true => runtime,
+            false => {
+                drop(runtime);
+                thread()?
+            }
+        };
+        let mut narrow = self.common.clone();
+        for function in workflow.functions() {
+            narrow.connect |= !function.hosts.is_empty();
+            let written = function.files.iter().filter(|file| file.access == Access::ReadWrite);
+            narrow.write.extend(written.map(|file| self.root.join(&file.path)));
+        }
+        self.tell("narrowed to what the tasks declare", &narrow.narrow()?);
+        Ok(Ok((runtime, workflow)))
+    }
+
+    fn tell(&self, what: &str, report: &LockdownReport) {
+        if self.is_verbose {
+            let mut stderr = io::stderr().lock();
+            let _ = writeln!(stderr, "capsule: {what} in {:.0?}", report.took);
+            for line in &report.weaker {
+                let _ = writeln!(stderr, "capsule: weaker: {line}");
+            }
+        }
+    }
+}
+
+fn thread() -> Result<Runtime, Failure> {
+    workers::own_thread()
+        .map_err(|error| Failure::new(ErrorCode::OutOfResources, format!("no event loop: {error}")))
+}
