@@ -7,8 +7,10 @@ mod answer;
 mod attack;
 mod bench;
 mod commands;
+mod program;
 mod progress;
 mod wire;
+mod worker;
 
 use std::ffi::OsString;
 use std::io::Write;

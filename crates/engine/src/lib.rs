@@ -20,6 +20,7 @@ mod event;
 mod limits;
 mod output;
 mod project;
+mod session;
 mod settings;
 mod workflow;
 
@@ -28,5 +29,6 @@ pub use event::{CallId, Observer, Silent, TaskEvent};
 pub use limits::RunLimits;
 pub use output::{Output, Sink};
 pub use project::{MountOption, Project, ProjectError};
+pub use session::Session;
 pub use settings::Settings;
 pub use workflow::{Backends, Workflow};

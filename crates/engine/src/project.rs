@@ -16,8 +16,13 @@ use crate::settings::{self, Settings};
 
 /// A program in its folder.
 pub struct Project {
+    /// What paths of the caller are relative to; empty for the current folder.
+    place: PathBuf,
     root: PathBuf,
-    folder: OwnedFd,
+    /// None for a program that is text only.
+    folder: Option<OwnedFd>,
+    /// The program, if it lies in no file.
+    text: Option<Vec<u8>>,
     /// Below the root.
     entry: String,
     /// From what the user typed to the root, for paths in tracebacks: `examples/`.
@@ -129,16 +134,24 @@ impl Project {
     /// # Errors
     /// [`ProjectError`]
     pub fn open(file: Option<&str>) -> Result<Self, ProjectError> {
+        Self::open_in(Path::new(""), file)
+    }
+
+    /// As [`Project::open`], for a caller whose current folder is `place`.
+    ///
+    /// # Errors
+    /// [`ProjectError`]
+    pub fn open_in(place: &Path, file: Option<&str>) -> Result<Self, ProjectError> {
         let named = match file {
             Some(file) => file.to_owned(),
             None => {
-                let text = std::fs::read_to_string(settings::FILE).map_err(|_| ProjectError::NoEntry)?;
+                let text = std::fs::read_to_string(place.join(settings::FILE)).map_err(|_| ProjectError::NoEntry)?;
                 let settings = Settings::parse(&text).map_err(ProjectError::Settings)?;
                 settings.entrypoint.ok_or(ProjectError::NoEntry)?
             }
         };
         let failed = |source| ProjectError::Open { path: named.clone(), source };
-        let path = std::fs::canonicalize(&named).map_err(failed)?;
+        let path = std::fs::canonicalize(place.join(&named)).map_err(failed)?;
         if path.extension().is_none_or(|extension| extension != "py") || !path.is_file() {
             return Err(ProjectError::Kind { path: named });
         }
@@ -149,12 +162,36 @@ impl Project {
         let entry = path.strip_prefix(&root).unwrap_or(&path).to_str();
         let entry = entry.ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?.to_owned();
         let prefix = named.strip_suffix(&entry).unwrap_or_default().to_owned();
-        let mut project = Self { root, folder, entry, prefix, mounts: Vec::new(), settings: Settings::default() };
+        let mut project = Self {
+            place: place.to_owned(),
+            root,
+            folder: Some(folder),
+            text: None,
+            entry,
+            prefix,
+            mounts: Vec::new(),
+            settings: Settings::default(),
+        };
         if let Ok(Some(text)) = project.read(settings::FILE) {
             let text = String::from_utf8_lossy(&text);
             project.settings = Settings::parse(&text).map_err(ProjectError::Settings)?;
         }
         Ok(project)
+    }
+
+    /// A program that is text only, called `name` in tracebacks: it has no folder, so no
+    /// modules and no files of its own.
+    pub fn of_text(place: &Path, name: &str, text: Vec<u8>) -> Self {
+        Self {
+            place: place.to_owned(),
+            root: PathBuf::new(),
+            folder: None,
+            text: Some(text),
+            entry: name.to_owned(),
+            prefix: String::new(),
+            mounts: Vec::new(),
+            settings: Settings::default(),
+        }
     }
 
     /// Grants every task of the run a file or folder of the host.
@@ -163,7 +200,7 @@ impl Project {
     /// When it is not there.
     pub fn mount(&mut self, mount: &MountOption) -> Result<(), ProjectError> {
         let failed = |source| ProjectError::Open { path: mount.source.clone(), source };
-        let source = std::fs::canonicalize(&mount.source).map_err(failed)?;
+        let source = std::fs::canonicalize(self.place.join(&mount.source)).map_err(failed)?;
         let (destination, access) = (mount.destination.clone(), mount.access);
         self.mounts.push(Granted { source, destination, access });
         Ok(())
@@ -187,7 +224,10 @@ impl Project {
     /// The source of a module, by its dotted name; the empty name is the entry.
     pub(crate) fn source(&self, module: &str) -> Option<Source> {
         if module.is_empty() {
-            let bytes = self.read(&self.entry).ok().flatten()?;
+            let bytes = match &self.text {
+                Some(text) => text.clone(),
+                None => self.read(&self.entry).ok().flatten()?,
+            };
             return Some(self.found(&self.entry, false, bytes));
         }
         let is_name = |part: &str| !part.is_empty() && !part.contains(['/', '\0']) && part != "..";
@@ -215,9 +255,10 @@ impl Project {
 
     /// A regular file below the root; None if there is none.
     fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
+        let Some(folder) = &self.folder else { return Ok(None) };
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        let file = match rustix::fs::openat2(&self.folder, path, flags, Mode::empty(), beneath) {
+        let file = match rustix::fs::openat2(folder, path, flags, Mode::empty(), beneath) {
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
             other => File::from(other?),
         };
@@ -239,7 +280,11 @@ impl Project {
             let path = if file.path.is_empty() { "." } else { &file.path };
             let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
             let flags = OFlags::PATH | OFlags::CLOEXEC;
-            let opened = rustix::fs::openat2(&self.folder, path, flags, Mode::empty(), beneath);
+            let Some(folder) = &self.folder else {
+                let message = format!("task {:?}: allowed_files: {path:?}: a program without a file has no folder", function.name);
+                return Err(Failure::new(ErrorCode::ProgramNotFound, message).hint("mount it into the run: HOST::GUEST:ro"));
+            };
+            let opened = rustix::fs::openat2(folder, path, flags, Mode::empty(), beneath);
             let opened = opened.map_err(|error| {
                 let failure = |code, what: &str| {
                     Failure::new(code, format!("task {:?}: allowed_files: {path:?} {what}", function.name))

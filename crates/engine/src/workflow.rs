@@ -21,6 +21,7 @@ use crate::project::Project;
 use crate::declaration;
 
 /// What runs the tasks.
+#[derive(Clone)]
 pub struct Backends {
     /// Tasks in WebAssembly; every program is loaded there first.
     pub wasm: Arc<dyn Guests>,
@@ -57,9 +58,9 @@ struct Loaded {
 }
 
 /// Private files of a sandbox.
-const DISK: ByteSize = ByteSize::from_mib(256);
+pub(crate) const DISK: ByteSize = ByteSize::from_mib(256);
 /// What a sandbox may receive from the network in all.
-const DOWNLOAD: ByteSize = ByteSize::from_mib(4096);
+pub(crate) const DOWNLOAD: ByteSize = ByteSize::from_mib(4096);
 /// Loading a program may take this long, and use this much.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -352,7 +353,7 @@ impl Outside for Exit {
 
 /// Ends `work` at its deadline, also when it never stops for breath: guests are
 /// polled every slice of fuel, and the clock is looked at each time.
-async fn within<T>(most: Option<Duration>, work: Pending<'_, Result<T, GuestError>>) -> Result<T, GuestError> {
+pub(crate) async fn within<T>(most: Option<Duration>, work: Pending<'_, Result<T, GuestError>>) -> Result<T, GuestError> {
     let Some(until) = most.and_then(|most| Instant::now().checked_add(most)) else {
         return work.await;
     };

@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod man;
 pub(crate) mod run;
+pub(crate) mod worker;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,8 @@ pub(crate) enum Verb {
     Exec(Box<capsule_jail::cli::Arguments>),
     /// Run a program's tasks, each in a sandbox of its own
     Run(run::Run),
+    /// Run tasks for a program that asks on standard input; what SDKs talk to
+    Worker(worker::Worker),
     /// Tell what this host can enforce, and how to get the rest
     Doctor(doctor::Doctor),
     /// Try to break out of a sandbox on this host, and report what held
@@ -37,6 +40,7 @@ impl Verb {
             // `main` takes the usual way; this one is for a name that clap abbreviated.
             Self::Exec(arguments) => Ok(capsule_jail::cli::run(*arguments)),
             Self::Run(run) => run.run(),
+            Self::Worker(worker) => worker.run(),
             Self::Doctor(doctor) => doctor.run(),
             Self::Attack(attack) => attack.run(),
             Self::Bench(bench) => bench.run(),

@@ -1,19 +1,20 @@
 //! `capsule run`: a program's tasks.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
 use capsule_backend::guest::Channel;
 use capsule_engine::{
-    Answer, MountOption, Observer, Output, Project, RunLimits, Sink, TaskEvent, Workflow,
+    Answer, MountOption, Observer, Output, RunLimits, Sink, TaskEvent, Workflow,
 };
 use capsule_spec::{ErrorCode, Failure};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::{answer, progress, wire};
+use crate::{answer, program, progress, wire};
 
 /// What to run, and how to tell of it.
 #[derive(Debug, Args)]
@@ -56,24 +57,14 @@ impl Run {
 
     fn answer(self) -> Result<Answer, Failure> {
         let arguments = self.arguments()?;
-        let mut project = Project::open(self.file.as_deref()).map_err(|error| error.into_failure())?;
-        for mount in &self.mount {
-            project.mount(mount).map_err(|error| error.into_failure())?;
-        }
-        let backends = wire::guests(&progress::Preparing::default())?;
-        let environment: BTreeMap<String, String> =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+        let project = program::open(Path::new(""), self.file.as_deref(), &self.mount)?;
+        let backends = wire::guests(&progress::Preparing)?;
+        let environment = program::environment();
         let limits = RunLimits::default();
         // With --json standard output is the envelope's alone.
         let output = Output::new(Box::new(Streams { stdout_is_ours: self.json }), limits.output);
         let observer = Box::new(Lines { verbose: self.verbose, names: Mutex::default() });
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            // Timers are looked at between tasks; a running guest stops for breath every
-            // half millisecond.
-            .event_interval(4)
-            .build()
-            .map_err(|error| Failure::new(ErrorCode::OutOfResources, format!("no threads: {error}")))?;
+        let runtime = program::threads()?;
         let work = async {
             match Workflow::load(project, backends, limits, environment, output, observer).await {
                 Ok(workflow) => workflow.call(&self.task, &arguments).await,
@@ -172,7 +163,7 @@ impl Observer for Lines {
             return;
         }
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut name = |call| names.get(&call).cloned().unwrap_or_default();
+        let name = |call: capsule_engine::CallId| names.get(&call).cloned().unwrap_or_default();
         let line = match event {
             TaskEvent::Called { call, parent, task } => {
                 let line = match parent {
@@ -193,9 +184,4 @@ impl Observer for Lines {
         };
         let _ = writeln!(io::stderr(), "capsule: {}", printable(&line));
     }
-}
-
-/// Whether a person looks at standard error.
-pub(crate) fn is_watched() -> bool {
-    io::stderr().is_terminal()
 }
