@@ -23,7 +23,7 @@ from guest import sockets, tls
 sockets.install()
 tls.install()
 
-from guest import loop, operations, output, program, report, session, sleep, threads, values
+from guest import loop, operations, output, program, rehearsal, report, session, sleep, threads, values
 
 for _part in (loop, output, sleep, threads, program):
     _part.install()
@@ -73,6 +73,8 @@ def _step(state: loop.State) -> types.Step:
         return types.Step_Done(values.encode(state.value))
     return types.Step_Waiting(state.nanoseconds)
 
+
+rehearsal.rehearse(WitWorld())
 
 sys.path[:] = [program.PACKAGES]
 sys.path_importer_cache.clear()

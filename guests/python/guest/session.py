@@ -28,6 +28,13 @@ def evaluate(code: str, name: str) -> str:
     return values.encode(value if values.is_json(value) else repr(value))
 
 
+def forget() -> None:
+    """Forgets all names."""
+    global _module, _pieces
+    _module = types.ModuleType("__main__")
+    _pieces = 0
+
+
 def _run(code: types.CodeType):
     import inspect
 
