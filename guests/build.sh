@@ -9,7 +9,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/env.sh"
 
 sdk=sdk/python/src/capsule
-shared=(__init__ _runtime _submission _task errors http)
+shared=(__init__ _runtime _submission _task _values errors http)
 key="$({
   cat guests/build.sh guests/requirements.txt
   find guests/python -type f \( -name '*.py' -o -name '*.wit' \) -print0 | sort -z | xargs -0 sha256sum

@@ -9,8 +9,11 @@ mod bench;
 mod commands;
 mod lockdown;
 mod packages;
+mod program;
 mod progress;
+mod tree;
 mod wire;
+mod worker;
 
 use std::ffi::OsString;
 use std::io::Write;

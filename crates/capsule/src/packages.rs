@@ -54,25 +54,30 @@ pub(crate) fn with_packages(
     Ok((layered.prepared, folder))
 }
 
+/// The folder of the packages of `requirements` for the host's own CPython, native code
+/// and all.
+pub(crate) fn for_cpython(requirements: &[String], cache: &Path) -> Result<PathBuf, Failure> {
+    let version = Command::new("python3").arg("-VV").stdin(Stdio::null()).output();
+    let version = version.map(|output| output.stdout).unwrap_or_default();
+    let wanted =
+        format!("cpython {}\n{}", String::from_utf8_lossy(&version), requirements.join("\n"));
+    let folder = cache.join("packages").join(&blake3::hash(wanted.as_bytes()).to_hex()[..24]);
+    if !folder.is_dir() {
+        say(&format!("installing {} for CPython (once)", requirements.join(", ")));
+        whole(&folder, |temporary| {
+            let done = pip(requirements, temporary, &[])?;
+            if done.status.success() { Ok(()) } else { Err(refused(&done)) }
+        })?;
+    }
+    Ok(folder)
+}
+
 fn say(text: &str) {
     let _ = writeln!(io::stderr(), "capsule: {text}");
 }
 
-/// Puts the packages into `folder`: whole or not at all.
+/// Puts the packages into `folder`.
 fn install(requirements: &[String], folder: &Path) -> Result<(), Failure> {
-    let parent = folder.parent().unwrap_or(Path::new("/"));
-    let temporary = parent.join(format!(
-        ".{}.{}",
-        folder.file_name().unwrap_or_default().display(),
-        std::process::id()
-    ));
-    let broken = |error: io::Error| {
-        Failure::new(
-            ErrorCode::PackagesFailed,
-            format!("{} cannot be written: {error}", parent.display()),
-        )
-    };
-    fs::create_dir_all(parent).map_err(broken)?;
     const PURE: [&str; 8] = [
         "--platform",
         "any",
@@ -83,21 +88,39 @@ fn install(requirements: &[String], folder: &Path) -> Result<(), Failure> {
         "--abi",
         "none",
     ];
-    let pure = pip(requirements, &temporary, &PURE)?;
-    if !pure.status.success() {
-        let _ = fs::remove_dir_all(&temporary);
-        let native = pip(requirements, &temporary, &[])?;
+    whole(folder, |temporary| {
+        if pip(requirements, temporary, &PURE)?.status.success() {
+            return Ok(());
+        }
+        let _ = fs::remove_dir_all(temporary);
+        let native = pip(requirements, temporary, &[])?;
         if !native.status.success() {
-            let _ = fs::remove_dir_all(&temporary);
             return Err(refused(&native));
         }
-        leave_out_native_code(&temporary).map_err(broken)?;
-    }
-    match fs::rename(&temporary, folder) {
-        // Another process was first.
-        Err(_) if folder.is_dir() => fs::remove_dir_all(&temporary).map_err(broken),
-        other => other.map_err(broken),
-    }
+        leave_out_native_code(temporary).map_err(|error| unwritable(temporary, &error))
+    })
+}
+
+/// Makes a folder whole or not at all.
+fn whole(folder: &Path, fill: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<(), Failure> {
+    let parent = folder.parent().unwrap_or(Path::new("/"));
+    let name = folder.file_name().unwrap_or_default().display();
+    let temporary = parent.join(format!(".{name}.{}", std::process::id()));
+    fs::create_dir_all(parent).map_err(|error| unwritable(parent, &error))?;
+    let filled = fill(&temporary).and_then(|()| match fs::rename(&temporary, folder) {
+        // Another process was first, and made the same.
+        Err(_) if folder.is_dir() => Ok(()),
+        other => other.map_err(|error| unwritable(folder, &error)),
+    });
+    let _ = fs::remove_dir_all(&temporary);
+    filled
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(
+        ErrorCode::PackagesFailed,
+        format!("{} cannot be written: {error}", path.display()),
+    )
 }
 
 fn pip(requirements: &[String], target: &Path, options: &[&str]) -> Result<Output, Failure> {

@@ -48,9 +48,11 @@ enum Progress {
 }
 
 impl Tree {
-    /// A tree, if a person looks at standard error; it lives until [`Tree::end`].
+    /// A tree, if a person looks at standard error.
     pub(crate) fn for_terminal() -> Option<Self> {
-        if !io::stderr().is_terminal() || std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
+        if !io::stderr().is_terminal()
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+        {
             return None;
         }
         let state = State {
@@ -60,15 +62,19 @@ impl Tree {
             at_line_start: true,
             is_over: false,
         };
-        let tree = Self { state: Arc::new(Mutex::new(state)) };
-        let drawer = tree.clone();
+        Some(Self { state: Arc::new(Mutex::new(state)) })
+    }
+
+    /// Shows it from now on, until [`Tree::end`]. Starts a thread, so the process must have
+    /// locked itself down before.
+    pub(crate) fn start(&self) {
+        let drawer = self.clone();
         std::thread::spawn(move || {
             std::thread::sleep(PATIENCE);
             while drawer.with(State::draw) {
                 std::thread::sleep(FRAME);
             }
         });
-        Some(tree)
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
@@ -98,7 +104,9 @@ impl Observer for Tree {
         self.with(|state| match event {
             TaskEvent::Called { call, parent, task } => {
                 let begun = Instant::now();
-                let _ = state.calls.insert(call, Call { task, parent, begun, state: Progress::Waiting });
+                let _ = state
+                    .calls
+                    .insert(call, Call { task, parent, begun, state: Progress::Waiting });
             }
             TaskEvent::Started { call, attempt } => state.set(call, Progress::Running { attempt }),
             TaskEvent::Retrying { call, .. } => state.set(call, Progress::Waiting),
@@ -164,11 +172,19 @@ impl State {
     }
 
     fn describe(&self, name: &str, calls: &[(CallId, &Call)]) -> String {
-        let count = |wanted: fn(&Progress) -> bool| calls.iter().filter(|(_, call)| wanted(&call.state)).count();
+        let count = |wanted: fn(&Progress) -> bool| {
+            calls.iter().filter(|(_, call)| wanted(&call.state)).count()
+        };
         let running = count(|state| matches!(state, Progress::Running { .. }));
         let done = count(|state| *state == Progress::Done);
         let failed = count(|state| *state == Progress::Failed);
-        let mark = if running > 0 { self.spinner() } else if failed > 0 { '✗' } else { '✓' };
+        let mark = if running > 0 {
+            self.spinner()
+        } else if failed > 0 {
+            '✗'
+        } else {
+            '✓'
+        };
         let mut line = format!("{mark} {name}");
         if calls.len() > 1 {
             let _ = write!(line, "  {done} of {} done", calls.len());
@@ -183,7 +199,8 @@ impl State {
         if let Some(attempt) = again.max() {
             let _ = write!(line, "  attempt {attempt}");
         }
-        if let Some(begun) = calls.iter().map(|(_, call)| call.begun).min().filter(|_| running > 0) {
+        if let Some(begun) = calls.iter().map(|(_, call)| call.begun).min().filter(|_| running > 0)
+        {
             let _ = write!(line, "  {:.1} s", begun.elapsed().as_secs_f32());
         }
         line

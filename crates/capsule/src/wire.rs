@@ -1,12 +1,14 @@
 //! The only file that names concrete backends.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use capsule_backend::Backend;
 use capsule_backend::guest::Guests;
 use capsule_engine::{Backends, Project};
 use capsule_jail::Jail;
+use capsule_jail::native::Native;
 use capsule_spec::{ErrorCode, Failure};
 use capsule_wasm::{Language, PACKAGES, Progress, Runtime};
 
@@ -25,36 +27,82 @@ pub(crate) fn jail() -> Box<dyn Backend> {
     Box::new(Jail::default())
 }
 
-/// What runs the tasks of a project, its packages in memory.
-pub(crate) fn guests(project: &mut Project, progress: &dyn Progress) -> Result<Backends, Failure> {
-    /// Memories that are kept for later tasks.
-    const MOST_IDLE: usize = 32;
-    let unavailable = |error: &dyn std::error::Error| {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            message = format!("{message}: {cause}");
-            source = cause.source();
+/// What runs tasks: a runtime for each set of packages, loaded when it is first needed.
+#[derive(Default)]
+pub(crate) struct Runtimes {
+    loaded: Mutex<HashMap<Vec<String>, Loaded>>,
+}
+
+#[derive(Clone)]
+struct Loaded {
+    wasm: Arc<dyn Guests>,
+    packages: Option<PathBuf>,
+}
+
+impl Runtimes {
+    /// What runs the tasks of a project, its packages in memory. May take minutes, the
+    /// first time on a machine.
+    pub(crate) fn of(
+        &self,
+        project: &mut Project,
+        progress: &dyn Progress,
+    ) -> Result<Backends, Failure> {
+        let requirements = project.requirements()?;
+        let loaded =
+            self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(&requirements).cloned();
+        let loaded = match loaded {
+            Some(loaded) => loaded,
+            None => {
+                let loaded = load(&requirements, progress)?;
+                let mut all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+                all.entry(requirements.clone()).or_insert(loaded).clone()
+            }
+        };
+        if let Some(folder) = loaded.packages {
+            project.packages(folder, PACKAGES);
         }
-        Failure::new(ErrorCode::RuntimeUnavailable, message)
-    };
-    let prepared = Language::Python
-        .prepare(&cache().join("runtimes"), progress)
-        .map_err(|error| unavailable(&error))?;
-    let requirements = project.requirements()?;
-    let prepared = if requirements.is_empty() {
-        prepared
+        Ok(Backends { wasm: loaded.wasm, jail: native(project, &requirements) })
+    }
+}
+
+/// Memories that are kept for later tasks.
+const MOST_IDLE: usize = 32;
+
+fn load(requirements: &[String], progress: &dyn Progress) -> Result<Loaded, Failure> {
+    let prepared =
+        Language::Python.prepare(&cache().join("runtimes"), progress).map_err(|error| {
+            let mut message = error.to_string();
+            let mut source = std::error::Error::source(&error);
+            while let Some(cause) = source {
+                message = format!("{message}: {cause}");
+                source = cause.source();
+            }
+            Failure::new(ErrorCode::RuntimeUnavailable, message)
+        })?;
+    let (prepared, packages) = if requirements.is_empty() {
+        (prepared, None)
     } else {
-        let (layered, folder) = packages::with_packages(&prepared, &requirements, &cache())?;
-        project.packages(folder, PACKAGES);
-        layered
+        let (layered, folder) = packages::with_packages(&prepared, requirements, &cache())?;
+        (layered, Some(folder))
     };
     let runtime = Runtime::new(&prepared, MOST_IDLE)
         .map_err(|error| Failure::new(ErrorCode::RuntimeUnavailable, format!("{error:#}")))?;
-    let wasm: Arc<dyn Guests> = Arc::new(runtime);
-    let jail =
-        Err(Failure::new(ErrorCode::RuntimeUnavailable, "isolation=\"jail\" is not built in"));
-    Ok(Backends { wasm, jail })
+    Ok(Loaded { wasm: Arc::new(runtime), packages })
+}
+
+/// What runs tasks with `isolation="jail"`, if the program has any.
+fn native(project: &Project, requirements: &[String]) -> Result<Arc<dyn Guests>, Failure> {
+    if !project.mentions("jail") {
+        let message = "the program's own file does not hold the word jail";
+        return Err(Failure::new(ErrorCode::InvalidDeclaration, message).hint(
+            "write isolation=\"jail\" in the program itself, or default_isolation in capsule.toml",
+        ));
+    }
+    let folder = match requirements {
+        [] => None,
+        _ => Some(packages::for_cpython(requirements, &cache())?),
+    };
+    Ok(Arc::new(Native::new(PathBuf::from("python3")).with_packages(folder)))
 }
 
 /// The user's cache: only ever a saving.

@@ -22,6 +22,7 @@ use crate::project::Project;
 use crate::workers;
 
 /// What runs the tasks.
+#[derive(Clone)]
 pub struct Backends {
     /// Tasks in WebAssembly; every program is loaded there first.
     pub wasm: Arc<dyn Guests>,
@@ -58,9 +59,9 @@ struct Loaded {
 }
 
 /// Private files of a sandbox.
-const DISK: ByteSize = ByteSize::from_mib(256);
+pub(crate) const DISK: ByteSize = ByteSize::from_mib(256);
 /// What a sandbox may receive from the network in all.
-const DOWNLOAD: ByteSize = ByteSize::from_mib(4096);
+pub(crate) const DOWNLOAD: ByteSize = ByteSize::from_mib(4096);
 /// Loading a program may take this long, and use this much.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -382,7 +383,7 @@ impl Outside for Exit {
 
 /// Ends `work` at its deadline, also when it never stops for breath: guests are
 /// polled every slice of fuel, and the clock is looked at each time.
-async fn within<T>(
+pub(crate) async fn within<T>(
     most: Option<Duration>,
     work: Pending<'_, Result<T, GuestError>>,
 ) -> Result<T, GuestError> {

@@ -112,7 +112,8 @@ fn a_dropped_call_leaves_nothing() {
     a_runtime_that_shuts_down();
     assert_eq!(traces(), before);
     // What fails in its own way leaves as little.
-    for program in ["import os\ndef main(): os.abort()\n", "import os\ndef main(): os.write(3, b'garbage')\n"]
+    for program in
+        ["import os\ndef main(): os.abort()\n", "import os\ndef main(): os.write(3, b'garbage')\n"]
     {
         assert!(Play::new(program).run().result.is_err());
         assert_eq!(traces(), before, "{program}");

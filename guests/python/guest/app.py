@@ -27,7 +27,9 @@ from guest import sockets
 
 sockets.install()
 
-from guest import layer, loop, operations, output, program, report, session, sleep, threads, values
+from guest import (
+    layer, loop, operations, output, program, rehearsal, report, session, sleep, threads, values,
+)
 
 for _part in (loop, output, sleep, threads, program):
     _part.install()
@@ -86,6 +88,8 @@ def _step(state: loop.State) -> types.Step:
         return types.Step_Done(values.encode(state.value))
     return types.Step_Waiting(state.nanoseconds)
 
+
+rehearsal.rehearse(WitWorld())
 
 sys.path[:] = []
 sys.path_importer_cache.clear()

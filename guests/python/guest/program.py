@@ -126,6 +126,14 @@ def load(environment: list[tuple[str, str]] | None) -> str:
     return json.dumps({"tasks": declared, "pure": not _WatchedEnvironment.looked})
 
 
+def forget() -> None:
+    """Forgets the program."""
+    global _module
+    _tasks.clear()
+    _finder._found.clear()
+    _module = None
+
+
 def _add_main() -> None:
     """A program without a task `main` gets one: its function `main`, or nothing but its top level."""
     if "main" in _tasks:

@@ -12,7 +12,7 @@ _pieces = 0
 
 
 def evaluate(code: str, name: str) -> str:
-    """Runs `code`; the value of its last expression as JSON, or its repr as text if JSON cannot hold it."""
+    """Runs `code`; the value of its last expression as JSON, or its repr as text if JSON would change it."""
     global _pieces
     _pieces += 1
     file = name or f"<input {_pieces}>"
@@ -25,10 +25,14 @@ def evaluate(code: str, name: str) -> str:
         last = compile(ast.Expression(tree.body.pop().value), file, "eval", flags, dont_inherit=True)
     _run(compile(tree, file, "exec", flags, dont_inherit=True))
     value = None if last is None else _run(last)
-    try:
-        return values.encode(value, "the value")
-    except values.NotExact:
-        return values.encode(repr(value))
+    return values.encode(value if values.is_json(value) else repr(value))
+
+
+def forget() -> None:
+    """Forgets all names."""
+    global _module, _pieces
+    _module = types.ModuleType("__main__")
+    _pieces = 0
 
 
 def _run(code: types.CodeType):

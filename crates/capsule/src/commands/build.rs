@@ -36,7 +36,7 @@ impl Build {
     fn build(&self) -> Result<String, Failure> {
         let mut project =
             Project::open(self.file.as_deref()).map_err(|error| error.into_failure())?;
-        wire::guests(&mut project, &progress::Preparing)?;
+        wire::Runtimes::default().of(&mut project, &progress::Preparing)?;
         if !self.export {
             return Ok(format!("{} is ready to run", project.entry()));
         }

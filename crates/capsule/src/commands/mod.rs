@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod man;
 pub(crate) mod run;
+pub(crate) mod worker;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,8 @@ pub(crate) enum Verb {
     Run(run::Run),
     /// Make a program ready to run, or one file
     Build(build::Build),
+    /// Run tasks for a program that asks on standard input; what SDKs talk to
+    Worker(worker::Worker),
     /// Tell what this host can enforce, and how to get the rest
     Doctor(doctor::Doctor),
     /// Try to break out of a sandbox on this host, and report what held
@@ -41,6 +44,7 @@ impl Verb {
             Self::Exec(arguments) => Ok(capsule_jail::cli::run(*arguments)),
             Self::Run(run) => run.run(),
             Self::Build(build) => build.run(),
+            Self::Worker(worker) => worker.run(),
             Self::Doctor(doctor) => doctor.run(),
             Self::Attack(attack) => attack.run(),
             Self::Bench(bench) => bench.run(),

@@ -1,19 +1,21 @@
 //! `capsule run`: a program's tasks.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
 use capsule_backend::guest::Channel;
 use capsule_engine::{
-    Answer, MountOption, Observer, Output, Project, RunLimits, Sink, TaskEvent, Workflow,
+    Answer, MountOption, Observer, Output, RunLimits, Silent, Sink, TaskEvent, Workflow,
 };
 use capsule_spec::{ErrorCode, Failure};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::{answer, lockdown, progress, wire};
+use crate::tree::Tree;
+use crate::{answer, lockdown, program, progress, wire};
 
 /// What to run, and how to tell of it.
 #[derive(Debug, Args)]
@@ -42,10 +44,15 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let (json, task) = (self.json, self.task.clone());
-        let answer = self.answer().unwrap_or_else(|failure| Answer::refused(&task, failure));
+        match self.serve() {
+            Ok(never) => match never {},
+            Err(failure) => self.give(Answer::refused(&self.task, failure)),
+        }
+    }
+
+    fn give(&self, answer: Answer) -> anyhow::Result<ExitCode> {
         let succeeded = answer.value.is_ok();
-        if json {
+        if self.json {
             let envelope = answer.into_envelope();
             answer::give(&format!("{}\n", serde_json::to_string(&envelope)?))?;
         } else {
@@ -54,31 +61,49 @@ impl Run {
         Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    fn answer(self) -> Result<Answer, Failure> {
+    /// Gives the answer and ends the process on the spot: to take down sandboxes, threads
+    /// and mappings one by one would cost as much as the run.
+    fn leave(&self, answer: Answer) -> ! {
+        let code = match self.give(answer) {
+            Ok(code) if code == ExitCode::SUCCESS => 0,
+            Ok(_) => 1,
+            Err(error) => {
+                let _ = writeln!(io::stderr(), "error: {error:#}");
+                1
+            }
+        };
+        std::process::exit(code)
+    }
+
+    fn serve(&self) -> Result<std::convert::Infallible, Failure> {
         let arguments = self.arguments()?;
-        let mut project =
-            Project::open(self.file.as_deref()).map_err(|error| error.into_failure())?;
-        for mount in &self.mount {
-            project.mount(mount).map_err(|error| error.into_failure())?;
-        }
-        let backends = wire::guests(&mut project, &progress::Preparing::default())?;
-        let environment: BTreeMap<String, String> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
+        let mut project = program::open(Path::new(""), self.file.as_deref(), &self.mount)?;
+        let backends = wire::Runtimes::default().of(&mut project, &progress::Preparing)?;
+        let environment = program::environment();
         let limits = RunLimits::default();
         // With --json standard output is the envelope's alone.
-        let output = Output::new(Box::new(Streams { stdout_is_ours: self.json }), limits.output);
-        let observer = Box::new(Lines { verbose: self.verbose, names: Mutex::default() });
+        let tree = if self.verbose { None } else { Tree::for_terminal() };
+        let streams = Streams { stdout_is_ours: self.json, tree: tree.clone() };
+        let output = Output::new(Box::new(streams), limits.output);
+        let observer: Box<dyn Observer> = match &tree {
+            Some(tree) => Box::new(tree.clone()),
+            None if self.verbose => Box::new(Lines::default()),
+            None => Box::new(Silent),
+        };
         let locked = lockdown::enter(&project, self.verbose)?;
         let load = Workflow::load(project, backends, limits, environment, output, observer);
         let (runtime, workflow) = match locked.load(load)? {
             Ok(loaded) => loaded,
-            Err(answer) => return Ok(answer),
+            Err(answer) => self.leave(answer),
         };
+        if let Some(tree) = &tree {
+            tree.start();
+        }
         let answer = runtime.block_on(workflow.call(&self.task, &arguments));
-        // Whatever still runs is of no use to anybody.
-        runtime.shutdown_background();
-        Ok(answer)
+        if let Some(tree) = tree {
+            tree.end();
+        }
+        self.leave(answer)
     }
 
     fn arguments(&self) -> Result<String, Failure> {
@@ -125,7 +150,10 @@ fn tell(answer: Answer) -> anyhow::Result<()> {
             if !error.traceback.is_empty() {
                 let _ = write!(stderr, "{}", printable(&error.traceback));
             }
-            let message = format!("{}: {}", error.error_type, error.message);
+            let message = match error.error_type.as_str() {
+                "CapsuleError" => error.message,
+                kind => format!("{kind}: {}", error.message),
+            };
             let failure = Failure { hint: error.hint, ..Failure::new(error.code, message) };
             let _ = writeln!(stderr, "{failure}");
         }
@@ -143,10 +171,21 @@ fn printable(text: &str) -> String {
 /// The process's own streams.
 struct Streams {
     stdout_is_ours: bool,
+    /// What is on the screen meanwhile.
+    tree: Option<Tree>,
 }
 
 impl Sink for Streams {
     fn write(&self, channel: Channel, bytes: &[u8]) {
+        match &self.tree {
+            Some(tree) => tree.above(bytes, || self.pass_on(channel, bytes)),
+            None => self.pass_on(channel, bytes),
+        }
+    }
+}
+
+impl Streams {
+    fn pass_on(&self, channel: Channel, bytes: &[u8]) {
         // Nobody to tell if the reader is gone; the task goes on.
         let _ = match channel {
             Channel::Stdout if !self.stdout_is_ours => {
@@ -159,18 +198,15 @@ impl Sink for Streams {
 }
 
 /// `--verbose`: a line for each thing that happens.
+#[derive(Default)]
 struct Lines {
-    verbose: bool,
     names: Mutex<BTreeMap<capsule_engine::CallId, String>>,
 }
 
 impl Observer for Lines {
     fn observe(&self, event: TaskEvent) {
-        if !self.verbose {
-            return;
-        }
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut name = |call| names.get(&call).cloned().unwrap_or_default();
+        let name = |call: capsule_engine::CallId| names.get(&call).cloned().unwrap_or_default();
         let line = match event {
             TaskEvent::Called { call, parent, task } => {
                 let line = match parent {
@@ -197,9 +233,4 @@ impl Observer for Lines {
         };
         let _ = writeln!(io::stderr(), "capsule: {}", printable(&line));
     }
-}
-
-/// Whether a person looks at standard error.
-pub(crate) fn is_watched() -> bool {
-    io::stderr().is_terminal()
 }

@@ -22,8 +22,11 @@ use crate::settings::{self, Settings};
 
 /// A program in its folder.
 pub struct Project {
+    /// What paths of the caller are relative to; empty for the current folder.
+    place: PathBuf,
     root: PathBuf,
-    folder: OwnedFd,
+    /// None for a program that is text only.
+    folder: Option<OwnedFd>,
     /// Where its sources are, if not in the folder.
     bundle: Option<Bundle>,
     /// Below the root.
@@ -151,17 +154,25 @@ impl Project {
     /// # Errors
     /// [`ProjectError`]
     pub fn open(file: Option<&str>) -> Result<Self, ProjectError> {
+        Self::open_in(Path::new(""), file)
+    }
+
+    /// As [`Project::open`], for a caller whose current folder is `place`.
+    ///
+    /// # Errors
+    /// [`ProjectError`]
+    pub fn open_in(place: &Path, file: Option<&str>) -> Result<Self, ProjectError> {
         let named = match file {
             Some(file) => file.to_owned(),
             None => {
-                let text =
-                    std::fs::read_to_string(settings::FILE).map_err(|_| ProjectError::NoEntry)?;
+                let text = std::fs::read_to_string(place.join(settings::FILE))
+                    .map_err(|_| ProjectError::NoEntry)?;
                 let settings = Settings::parse(&text).map_err(ProjectError::Settings)?;
                 settings.entrypoint.ok_or(ProjectError::NoEntry)?
             }
         };
         let failed = |source| ProjectError::Open { path: named.clone(), source };
-        let path = std::fs::canonicalize(&named).map_err(failed)?;
+        let path = std::fs::canonicalize(place.join(&named)).map_err(failed)?;
         if path.extension().is_none_or(|extension| extension != "py") || !path.is_file() {
             return Err(ProjectError::Kind { path: named });
         }
@@ -178,8 +189,9 @@ impl Project {
         let entry = entry.ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?.to_owned();
         let prefix = named.strip_suffix(&entry).unwrap_or_default().to_owned();
         let project = Self {
+            place: place.to_owned(),
             root,
-            folder,
+            folder: Some(folder),
             bundle: None,
             entry,
             prefix,
@@ -204,8 +216,9 @@ impl Project {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(&root, flags, Mode::empty());
         let project = Self {
+            place: PathBuf::new(),
             root,
-            folder: folder.map_err(|error| failed(error.into()))?,
+            folder: Some(folder.map_err(|error| failed(error.into()))?),
             entry: bundle.entry.clone(),
             bundle: Some(bundle),
             prefix: String::new(),
@@ -227,7 +240,13 @@ impl Project {
     /// The folder cannot be read, or holds too much.
     pub fn export(&self) -> Result<Vec<u8>, Failure> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let bundled = rustix::fs::openat(&self.folder, ".", flags, Mode::empty())
+        let Some(folder) = &self.folder else {
+            return Err(Failure::new(
+                ErrorCode::ProgramNotFound,
+                "a program without a file has no folder",
+            ));
+        };
+        let bundled = rustix::fs::openat(folder, ".", flags, Mode::empty())
             .map_err(|error| BundleError::Folder(error.into()))
             .and_then(|folder| Bundle::of_folder(&folder, &self.entry));
         match bundled {
@@ -244,13 +263,30 @@ impl Project {
         Ok(self)
     }
 
+    /// A program that is text only, called `name` in tracebacks: it has no folder, so no
+    /// modules and no files of its own.
+    pub fn of_text(place: &Path, name: &str, text: Vec<u8>) -> Self {
+        let files = [(name.to_owned(), text)].into();
+        Self {
+            place: place.to_owned(),
+            root: PathBuf::new(),
+            folder: None,
+            bundle: Some(Bundle { entry: name.to_owned(), files }),
+            entry: name.to_owned(),
+            prefix: String::new(),
+            mounts: Vec::new(),
+            packages: None,
+            settings: Settings::default(),
+        }
+    }
+
     /// Grants every task of the run a file or folder of the host.
     ///
     /// # Errors
     /// When it is not there.
     pub fn mount(&mut self, mount: &MountOption) -> Result<(), ProjectError> {
         let failed = |source| ProjectError::Open { path: mount.source.clone(), source };
-        let source = std::fs::canonicalize(&mount.source).map_err(failed)?;
+        let source = std::fs::canonicalize(self.place.join(&mount.source)).map_err(failed)?;
         let (destination, access) = (mount.destination.clone(), mount.access);
         self.mounts.push(Granted { source, destination, access });
         Ok(())
@@ -304,6 +340,15 @@ impl Project {
         &self.entry
     }
 
+    /// Whether the program's own file or the settings hold a word.
+    pub fn mentions(&self, word: &str) -> bool {
+        let holds = |path| {
+            let bytes = self.read(path).ok().flatten().unwrap_or_default();
+            bytes.windows(word.len()).any(|part| part == word.as_bytes())
+        };
+        holds(&self.entry) || holds(settings::FILE)
+    }
+
     /// What every task of the run sees.
     pub fn mounts(&self) -> &[Granted] {
         &self.mounts
@@ -347,9 +392,10 @@ impl Project {
 
     /// A file of the program; None if there is none.
     fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
-        match &self.bundle {
-            Some(bundle) => Ok(bundle.files.get(path).cloned()),
-            None => read(&self.folder, path),
+        match (&self.bundle, &self.folder) {
+            (Some(bundle), _) => Ok(bundle.files.get(path).cloned()),
+            (None, Some(folder)) => read(folder, path),
+            (None, None) => Ok(None),
         }
     }
 
@@ -364,7 +410,15 @@ impl Project {
             let path = if file.path.is_empty() { "." } else { &file.path };
             let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
             let flags = OFlags::PATH | OFlags::CLOEXEC;
-            let opened = rustix::fs::openat2(&self.folder, path, flags, Mode::empty(), beneath);
+            let Some(folder) = &self.folder else {
+                let message = format!(
+                    "task {:?}: allowed_files: {path:?}: a program without a file has no folder",
+                    function.name
+                );
+                return Err(Failure::new(ErrorCode::ProgramNotFound, message)
+                    .hint("mount it into the run: HOST::GUEST:ro"));
+            };
+            let opened = rustix::fs::openat2(folder, path, flags, Mode::empty(), beneath);
             let opened = opened.map_err(|error| {
                 let failure = |code, what: &str| {
                     Failure::new(

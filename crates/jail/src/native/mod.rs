@@ -30,9 +30,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use capsule_backend::guest::{
-    Declared, Grant, Guest, GuestError, Guests, Outside, Pending, Usage,
-};
+use capsule_backend::guest::{Declared, Grant, Guest, GuestError, Guests, Outside, Pending, Usage};
 use capsule_spec::{ErrorCode, Failure, Outcome};
 
 use account::Account;
@@ -92,7 +90,8 @@ impl Native {
     /// What it needs outside the system directories is mounted read-only.
     #[must_use]
     pub fn new(interpreter: PathBuf) -> Self {
-        let setup = Setup { interpreter, mounts: Vec::new(), packages: None, python: OnceLock::new() };
+        let setup =
+            Setup { interpreter, mounts: Vec::new(), packages: None, python: OnceLock::new() };
         Self { setup: Arc::new(setup) }
     }
 
@@ -167,8 +166,8 @@ impl NativeGuest {
             GuestError::Failed(Failure::new(ErrorCode::InvalidValue, "there is no program"))
         })?;
         let packages = self.setup.packages.as_ref().map_or("", |_| task::PACKAGES);
-        let start = bundle::start(function, arguments, &program, packages)
-            .map_err(GuestError::Failed)?;
+        let start =
+            bundle::start(function, arguments, &program, packages).map_err(GuestError::Failed)?;
         let slot = slot::take().await.map_err(GuestError::Failed)?;
         let (mut running, stream) =
             Running::start(&self.setup, &self.outside, grant, slot).map_err(GuestError::Failed)?;

@@ -61,15 +61,11 @@ pub(super) fn plan(setup: &Setup, grant: &Grant, slot: &Slot) -> Result<(Plan, L
             ..IsolationSpec::default()
         },
     };
-    let task = spec
-        .resolve(ExecutionId::random(), Stdin::Empty)
-        .map_err(ResolveError::into_failure)?;
+    let task =
+        spec.resolve(ExecutionId::random(), Stdin::Empty).map_err(ResolveError::into_failure)?;
     let host = Host { serial: slot.number, ..Host::read(false) };
-    let plan = Plan {
-        has_channel: true,
-        download: Some(grant.download),
-        ..Plan::new(&task, &host)?
-    };
+    let plan =
+        Plan { has_channel: true, download: Some(grant.download), ..Plan::new(&task, &host)? };
     Ok((plan, host.cgroups))
 }
 

@@ -39,10 +39,16 @@ fn bytes_that_are_no_frame_are_the_end() {
         ("frame(b'\\xff\\xfe')", "it sent the host something that is no message"),
         ("frame({'grant': {'fuel': 1}})", "it sent the host something that is no message"),
         ("frame({'done': 1, 'failed': 2})", "it sent the host something that is no message"),
-        ("frame({'answer': {'id': 1, 'value': '1'}})", "it sent the host something that is no message"),
+        (
+            "frame({'answer': {'id': 1, 'value': '1'}})",
+            "it sent the host something that is no message",
+        ),
         ("frame(b'{\"done\":NaN}')", "it sent the host something that is no message"),
         ("frame(b'[' * 1000000)", "it sent the host something that is no message"),
-        ("frame(b'{\"done\":' + b'[' * 1000 + b']' * 1000 + b'}')", "it sent the host a value that is nested too deeply"),
+        (
+            "frame(b'{\"done\":' + b'[' * 1000 + b']' * 1000 + b'}')",
+            "it sent the host a value that is nested too deeply",
+        ),
         ("frame({'hello': {}})", "it sent the host its messages in the wrong order"),
     ] {
         let seen = quickly(|| attack(&format!("say({say})\ntime.sleep(60)")).run());
@@ -149,9 +155,7 @@ fn numbers_of_calls_are_its_own_but_not_twice() {
         .run()
     });
     assert_eq!(seen.crashed(), "it sent the host a number that is in use");
-    let seen = quickly(|| {
-        attack("say(frame({'cancel': {'id': 77}}) * 1000)\nreturn 1").run()
-    });
+    let seen = quickly(|| attack("say(frame({'cancel': {'id': 77}}) * 1000)\nreturn 1").run());
     assert_eq!(seen.value(), "1");
 }
 

@@ -75,10 +75,7 @@ fn pandas_computes() {
 fn a_virtual_environment_brings_its_packages() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().canonicalize().unwrap().join("venv");
-    let made = Command::new("python3")
-        .args(["-m", "venv", "--without-pip"])
-        .arg(&home)
-        .status();
+    let made = Command::new("python3").args(["-m", "venv", "--without-pip"]).arg(&home).status();
     if !made.is_ok_and(|status| status.success()) {
         return skip("python3 -m venv does not work");
     }

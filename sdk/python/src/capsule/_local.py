@@ -1,60 +1,160 @@
 """Outside a sandbox a task is its function, so that programs can be unit-tested.
 
-Nothing is isolated, limited or retried here.
+A test that calls a task calls its function. A task that calls another task sees what it
+would see in a sandbox: a failure is a :class:`~capsule.TaskError`, and the call of an
+``async def`` task has begun before it is awaited. Nothing is isolated, limited or retried.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
-from collections.abc import Callable, Generator
+import threading
+import traceback
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
+from .errors import CapsuleError, TaskError
+
 __all__ = ["LocalRuntime"]
+
+Function = Callable[..., Any]
+
+#: Whether a task is running, which then calls.
+_inside: contextvars.ContextVar[bool] = contextvars.ContextVar("capsule_inside", default=False)
+
+
+def _failure(name: str, error: Exception) -> Exception:
+    """What the caller of a task sees."""
+    if not _inside.get() or isinstance(error, CapsuleError):
+        return error
+    kind = type(error).__qualname__
+    failure = TaskError(
+        f"task {name!r} failed: {kind}: {error}",
+        task=name,
+        error_type=kind,
+        code="E3008",
+        traceback="".join(traceback.format_exception(error)),
+    )
+    failure.__cause__ = error
+    return failure
+
+
+def _call(name: str, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Calls a function as a task."""
+    token = _inside.set(True)
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:
+        _inside.reset(token)
+        token = None
+        failure = _failure(name, error)
+        if failure is error:
+            raise
+        raise failure from error
+    finally:
+        if token is not None:
+            _inside.reset(token)
+
+
+async def _call_async(name: str, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    token = _inside.set(True)
+    try:
+        return await function(*args, **kwargs)
+    except Exception as error:
+        _inside.reset(token)
+        token = None
+        failure = _failure(name, error)
+        if failure is error:
+            raise
+        raise failure from error
+    finally:
+        if token is not None:
+            _inside.reset(token)
+
+
+def _run_to_end(work: Awaitable[Any]) -> Any:
+    """Waits for a coroutine where waiting is not possible: in a thread with a loop of its own."""
+    outcome: list[Any] = []
+
+    async def awaited() -> Any:
+        return await work
+
+    def run() -> None:
+        try:
+            outcome.extend((asyncio.run(awaited()), None))
+        except BaseException as error:
+            outcome.extend((None, error))
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(run,))
+    thread.start()
+    thread.join()
+    value, error = outcome
+    if error is not None:
+        raise error
+    return value
 
 
 class _Done:
     """A call that has already happened."""
 
-    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(self, name: str, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._value: Any = None
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
         try:
-            self._value = function(*args, **kwargs)
+            if inspect.iscoroutinefunction(function):
+                self._value = _run_to_end(_call_async(name, function, args, kwargs))
+            else:
+                self._value = _call(name, function, args, kwargs)
         except Exception as error:
             self._error = error
 
     def result(self, timeout: float | None = None) -> Any:
+        """Its value, or its failure."""
         if self._error is not None:
             raise self._error
-        if inspect.iscoroutine(self._value):
-            self._value = asyncio.run(self._value)
         return self._value
 
     def done(self) -> bool:
+        """It has ended."""
         return True
 
     def cancel(self) -> bool:
+        """It has ended."""
         return False
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        if self._error is not None:
-            raise self._error
-        if inspect.iscoroutine(self._value):
-            self._value = yield from self._value.__await__()
-        return self._value
+        return self.result()
+        yield
 
 
 class LocalRuntime:
     """Calls the function in this process."""
 
-    def call(self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return function(*args, **kwargs)
+    def call(self, name: str, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Calls it."""
+        return _call(name, function, args, kwargs)
 
-    def submit(
-        self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> _Done:
-        return _Done(function, args, kwargs)
+    def submit(self, name: str, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Done:
+        """Calls it at once, to its end."""
+        return _Done(name, function, args, kwargs)
+
+    def submit_async(
+        self, name: str, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Awaitable[Any]:
+        """Begins it, if there is a loop that it can run on; else when it is awaited."""
+        work = _call_async(name, function, args, kwargs)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return work
+        return _awaited(asyncio.ensure_future(work))
 
     def declared(self, task: Any) -> None:
-        pass
+        """Nobody asks what a program declares."""
+
+
+async def _awaited(task: asyncio.Future[Any]) -> Any:
+    return await task

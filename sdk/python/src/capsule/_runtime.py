@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from ._submission import Submission
@@ -20,6 +20,11 @@ class Runtime(Protocol):
         self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Submission[Any]:
         """Starts a task."""
+
+    def submit_async(
+        self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Awaitable[Any]:
+        """Starts an ``async def`` task, whose call is then awaited."""
 
     def declared(self, task: Any) -> None:
         """Hears of every task that a program declares."""

@@ -1,0 +1,46 @@
+//! How a program is opened and what it runs on: the same for `capsule run` and for a
+//! worker's runs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use capsule_engine::{MountOption, Project};
+use capsule_spec::{ErrorCode, Failure};
+
+/// Opens a program for a caller whose current folder is `place` (empty: this process's),
+/// with what the caller grants it.
+pub(crate) fn open(
+    place: &Path,
+    file: Option<&str>,
+    mounts: &[MountOption],
+) -> Result<Project, Failure> {
+    let project = Project::open_in(place, file).map_err(|error| error.into_failure())?;
+    mounted(project, mounts)
+}
+
+/// Grants every task of a program what the caller named.
+pub(crate) fn mounted(mut project: Project, mounts: &[MountOption]) -> Result<Project, Failure> {
+    for mount in mounts {
+        project.mount(mount).map_err(|error| error.into_failure())?;
+    }
+    Ok(project)
+}
+
+/// What tasks may ask for by name: this process's variables, as far as they are text.
+pub(crate) fn environment() -> BTreeMap<String, String> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text).collect()
+}
+
+/// The threads that tasks run on.
+pub(crate) fn threads() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        // Timers are looked at between tasks; a running guest stops for breath every
+        // fraction of a millisecond.
+        .event_interval(4)
+        .build()
+        .map_err(|error| Failure::new(ErrorCode::OutOfResources, format!("no threads: {error}")))
+}

@@ -1,0 +1,163 @@
+//! The sessions of a worker, by the names that the caller gave them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use capsule_backend::guest::Granted;
+use capsule_engine::{Answer, Backends, MountOption, Output, Session};
+use capsule_spec::{Access, ErrorCode, Failure};
+use serde_json::{Map, Value};
+
+use super::request::{Request, needed};
+use super::workspace::{Folder, Workspace};
+
+#[derive(Default)]
+pub(super) struct Sessions {
+    places: Mutex<HashMap<String, Arc<Place>>>,
+    /// Made with the first session that has a name.
+    folder: Mutex<Option<Arc<Folder>>>,
+}
+
+/// A session and its files.
+pub(super) struct Place {
+    session: tokio::sync::Mutex<Session>,
+    /// None for code that runs once.
+    workspace: Option<Workspace>,
+}
+
+/// What a session that is not there yet shall be.
+pub(super) struct Wanted<'a> {
+    pub(super) options: &'a Map<String, Value>,
+    pub(super) mounts: &'a [MountOption],
+    pub(super) place: &'a Path,
+    pub(super) environment: &'a BTreeMap<String, String>,
+}
+
+/// What is done to a session.
+pub(super) enum Work {
+    Reset,
+    Close,
+    Import { from: PathBuf, to: String },
+    Export { from: String, to: PathBuf },
+    Delete { path: String },
+}
+
+impl Work {
+    pub(super) fn of(request: &Request<'_>) -> Result<Self, Failure> {
+        let place = PathBuf::from(request.cwd.as_deref().unwrap_or_default());
+        let from = || needed(&request.from, "from");
+        let to = || needed(&request.to, "to");
+        Ok(match &*request.op {
+            "reset" => Self::Reset,
+            "import" => Self::Import { from: place.join(from()?), to: to()? },
+            "export" => Self::Export { from: from()?, to: place.join(to()?) },
+            "delete" => Self::Delete { path: needed(&request.path, "path")? },
+            _ => Self::Close,
+        })
+    }
+}
+
+impl Place {
+    pub(super) async fn evaluate(&self, code: &str, name: &str, output: Output) -> Answer {
+        self.session.lock().await.evaluate(code, name, output).await
+    }
+}
+
+impl Sessions {
+    /// The session of that name, made if it is not there; without a name a new one.
+    pub(super) fn find(
+        &self,
+        name: Option<&str>,
+        backends: &Backends,
+        wanted: &Wanted<'_>,
+    ) -> Result<Arc<Place>, Failure> {
+        let Some(name) = name else { return Ok(Arc::new(make(None, backends, wanted)?)) };
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = places.get(name) {
+            return Ok(place.clone());
+        }
+        let workspace = self.folder()?.workspace()?;
+        let place = Arc::new(make(Some(workspace), backends, wanted)?);
+        places.insert(name.to_owned(), place.clone());
+        Ok(place)
+    }
+
+    pub(super) async fn keep(
+        &self,
+        name: &str,
+        work: Work,
+        backends: &Backends,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<(), Failure> {
+        if matches!(work, Work::Close) {
+            // Its sandbox and its files go with the last who uses it.
+            self.places.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+            return Ok(());
+        }
+        let plain = Wanted { options: &Map::new(), mounts: &[], place: Path::new(""), environment };
+        let place = self.find(Some(name), backends, &plain)?;
+        if matches!(work, Work::Reset) {
+            place.session.lock().await.reset();
+            return Ok(());
+        }
+        let moved = tokio::task::spawn_blocking(move || {
+            let workspace = place.workspace.as_ref().expect("a session with a name has one");
+            match work {
+                Work::Import { from, to } => workspace.import(&from, &to),
+                Work::Export { from, to } => workspace.export(&from, &to),
+                Work::Delete { path } => workspace.delete(&path),
+                Work::Reset | Work::Close => Ok(()),
+            }
+        });
+        let gone = |_| Failure::new(ErrorCode::SystemFailure, "the file could not be moved");
+        moved.await.map_err(gone)?
+    }
+
+    /// Ends all of them.
+    pub(super) fn remove_all(&self) {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(folder) = folder {
+            folder.remove();
+        }
+    }
+
+    fn folder(&self) -> Result<Arc<Folder>, Failure> {
+        let mut place = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(folder) = &*place {
+            return Ok(folder.clone());
+        }
+        let made = Folder::make().map_err(|error| {
+            let message = format!("no folder for the files of sessions: {error}");
+            Failure::new(ErrorCode::SystemFailure, message).hint("TMPDIR names where it is made")
+        });
+        Ok(place.insert(Arc::new(made?)).clone())
+    }
+}
+
+fn make(
+    workspace: Option<Workspace>,
+    backends: &Backends,
+    wanted: &Wanted<'_>,
+) -> Result<Place, Failure> {
+    let mut files = Vec::new();
+    for mount in wanted.mounts {
+        let source = std::fs::canonicalize(wanted.place.join(&mount.source)).map_err(|error| {
+            let message = format!("{} cannot be opened: {error}", mount.source);
+            Failure::new(ErrorCode::ProgramNotFound, message)
+        })?;
+        files.push(Granted {
+            source,
+            destination: mount.destination.clone(),
+            access: mount.access,
+        });
+    }
+    files.extend(workspace.as_ref().map(|workspace| Granted {
+        source: workspace.path().to_owned(),
+        destination: "/workspace".to_owned(),
+        access: Access::ReadWrite,
+    }));
+    let session = Session::new(backends, wanted.options, files, wanted.environment)?;
+    Ok(Place { session: tokio::sync::Mutex::new(session), workspace })
+}
