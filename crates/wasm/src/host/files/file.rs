@@ -16,7 +16,7 @@ use super::mount::Mount;
 use super::stat::Stamp;
 
 /// Bytes that one call of the guest may have the host copy.
-pub(super) const MOST_COPIED: usize = 256 * 1024;
+pub(super) const MOST_COPIED: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) struct File {

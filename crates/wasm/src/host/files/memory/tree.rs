@@ -79,6 +79,22 @@ impl Tree {
         self.nodes
     }
 
+    /// Both, counted again from what is there.
+    #[cfg(test)]
+    pub(crate) fn recount(&self) -> (u64, u64) {
+        let mut sums = (0, 0);
+        for inode in self.inodes.iter().flatten() {
+            sums.0 += PAGE
+                * match &inode.body {
+                    Body::File(content) => content.pages(),
+                    Body::Directory { .. } => 0,
+                    Body::Link(target) => pages_of_target(target),
+                };
+            sums.1 += inode.links.max(1);
+        }
+        sums
+    }
+
     pub(crate) fn facts(&self, number: Number) -> Facts {
         let inode = self.inode(number);
         Facts {
