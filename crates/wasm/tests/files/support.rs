@@ -127,3 +127,41 @@ pub(crate) fn skip(reason: &str) {
         log.write_all(line.as_bytes()).unwrap();
     }
 }
+
+/// A program whose `main` is `body`, with two ways to say what must fail.
+pub(crate) fn program(body: &str) -> String {
+    format!(
+        r#"
+import errno, os
+
+def raises(kind, act):
+    try:
+        act()
+    except kind:
+        return
+    raise AssertionError(f"no {{kind.__name__}}")
+
+def denied(number, act):
+    try:
+        act()
+    except OSError as error:
+        assert error.errno == number, f"{{error}} instead of {{errno.errorcode[number]}}"
+        return
+    raise AssertionError(f"no {{errno.errorcode[number]}}")
+
+def full(number, act):
+    "As denied; in the middle of a stream libc knows EIO only."
+    try:
+        act()
+    except OSError as error:
+        assert error.errno in (number, errno.EIO), f"{{error}} instead of {{errno.errorcode[number]}}"
+        return
+    raise AssertionError(f"no {{errno.errorcode[number]}}")
+
+BODY = {body:?}
+
+def main():
+    exec(compile(BODY, "body", "exec"), globals())
+"#
+    )
+}

@@ -253,6 +253,21 @@ impl Tree {
         }
     }
 
+    /// Whether one byte could be written at `offset`, or at the end.
+    pub(crate) fn check_write(&self, number: Number, offset: Option<u64>) -> Result<()> {
+        let Body::File(content) = &self.inode(number).body else {
+            return Err(ErrorCode::IsDirectory);
+        };
+        let offset = offset.unwrap_or(content.size());
+        if offset >= MOST {
+            Err(ErrorCode::FileTooLarge)
+        } else if self.pages >= self.most_pages && !content.has_page(offset) {
+            Err(ErrorCode::InsufficientSpace)
+        } else {
+            Ok(())
+        }
+    }
+
     pub(crate) fn resize(&mut self, number: Number, size: u64) -> Result<()> {
         if size > MOST {
             return Err(ErrorCode::FileTooLarge);
