@@ -47,7 +47,9 @@ impl Sandbox {
     pub(crate) fn new() -> Option<Self> {
         static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
         let runtime = RUNTIME.get_or_init(|| {
-            let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("runtimes");
+            let cache =
+                PathBuf::from(option_env!("CARGO_TARGET_TMPDIR").unwrap_or("/tmp/t-files/tmp"))
+                    .join("runtimes");
             match Language::Python.prepare(&cache, &Quiet) {
                 Ok(prepared) => Some(Runtime::new(&prepared, 4).unwrap()),
                 Err(PrepareError::NotCarried { .. }) => None,
@@ -124,4 +126,42 @@ pub(crate) fn skip(reason: &str) {
         let mut log = std::fs::OpenOptions::new().append(true).create(true).open(log).unwrap();
         log.write_all(line.as_bytes()).unwrap();
     }
+}
+
+/// A program whose `main` is `body`, with two ways to say what must fail.
+pub(crate) fn program(body: &str) -> String {
+    format!(
+        r#"
+import errno, os
+
+def raises(kind, act):
+    try:
+        act()
+    except kind:
+        return
+    raise AssertionError(f"no {{kind.__name__}}")
+
+def denied(number, act):
+    try:
+        act()
+    except OSError as error:
+        assert error.errno == number, f"{{error}} instead of {{errno.errorcode[number]}}"
+        return
+    raise AssertionError(f"no {{errno.errorcode[number]}}")
+
+def full(number, act):
+    "As denied; in the middle of a stream libc knows EIO only."
+    try:
+        act()
+    except OSError as error:
+        assert error.errno in (number, errno.EIO), f"{{error}} instead of {{errno.errorcode[number]}}"
+        return
+    raise AssertionError(f"no {{errno.errorcode[number]}}")
+
+BODY = {body:?}
+
+def main():
+    exec(compile(BODY, "body", "exec"), globals())
+"#
+    )
 }

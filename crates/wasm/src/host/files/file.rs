@@ -16,7 +16,7 @@ use super::mount::Mount;
 use super::stat::Stamp;
 
 /// Bytes that one call of the guest may have the host copy.
-pub(super) const MOST_COPIED: usize = 256 * 1024;
+pub(super) const MOST_COPIED: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) struct File {
@@ -64,16 +64,40 @@ impl File {
         self.how
     }
 
+    /// Whether it may be read now.
+    pub(super) fn check_read(&self) -> Result<()> {
+        match &self.body {
+            _ if !self.how.read => Err(ErrorCode::BadDescriptor),
+            Body::Host { mount, .. } => mount.readable(),
+            Body::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Whether one byte could be written at `offset`, or at the end.
+    pub(super) fn check_write(&self, offset: Option<u64>) -> Result<()> {
+        match &self.body {
+            _ if !self.how.write => Err(ErrorCode::BadDescriptor),
+            Body::Memory(held) => held.tree().check_write(held.number(), offset),
+            Body::Host { handle, mount, size } => {
+                mount.writable()?;
+                let hole = match offset {
+                    Some(offset) => hole_before(offset, 1, handle, size)?,
+                    None => 0,
+                };
+                mount.budget.spend(hole + 1)?;
+                mount.budget.refund(hole + 1);
+                Ok(())
+            }
+        }
+    }
+
     /// Some bytes from `offset` on; none at the end.
     pub(super) fn read(&self, offset: u64, most: usize) -> Result<Vec<u8>> {
-        if !self.how.read {
-            return Err(ErrorCode::BadDescriptor);
-        }
+        self.check_read()?;
         let most = most.min(MOST_COPIED);
         match &self.body {
             Body::Memory(held) => held.tree().read(held.number(), offset, most),
-            Body::Host { handle, mount, .. } => {
-                mount.readable()?;
+            Body::Host { handle, .. } => {
                 let left = size(&fstat(handle).map_err(error::of)?).saturating_sub(offset);
                 // One more, as the file may grow meanwhile.
                 let most = most.min(usize::try_from(left).unwrap_or(usize::MAX).max(4096));

@@ -84,6 +84,7 @@ mod tests {
 
     #[test]
     fn a_guest_has_an_end_of_descriptors_and_gets_them_back() {
+        let _alone = super::super::tests::HOARD.lock();
         let slots = Slots::default();
         let held: Vec<Slot> = std::iter::from_fn(|| slots.take().ok()).take(5000).collect();
         assert!(held.len() <= MOST_OPEN && held.len() <= *LIMIT / 4);

@@ -50,7 +50,8 @@ impl View<'_> {
     async fn perform<T>(&mut self, work: impl FnOnce(&mut Files) -> Result<T>) -> FsResult<T> {
         let begun = Instant::now();
         let result = work(self.files);
-        self.files.pace.rest(begun.elapsed()).await;
+        self.files.pace.spend(begun.elapsed());
+        self.files.pace.rest().await;
         Ok(result?)
     }
 
@@ -285,9 +286,7 @@ impl types::HostDescriptor for View<'_> {
 
     fn read_via_stream(&mut self, fd: Fd, offset: u64) -> FsResult<Resource<DynInputStream>> {
         let (file, pace) = (self.files.file(fd.rep())?.clone(), self.files.pace.clone());
-        if !file.how().read {
-            return Err(ErrorCode::BadDescriptor.into());
-        }
+        file.check_read()?;
         self.push(Box::new(Reader { file, position: offset, pace }) as DynInputStream)
     }
 
@@ -325,9 +324,7 @@ impl types::HostDirectoryEntryStream for View<'_> {
 impl View<'_> {
     fn writer(&mut self, fd: &Fd, position: Option<u64>) -> FsResult<Resource<DynOutputStream>> {
         let (file, pace) = (self.files.file(fd.rep())?.clone(), self.files.pace.clone());
-        if !file.how().write {
-            return Err(ErrorCode::BadDescriptor.into());
-        }
+        file.check_write(position)?;
         self.push(Box::new(Writer { file, position, pace }) as DynOutputStream)
     }
 

@@ -17,7 +17,9 @@
 //! | the host kept busy so that no deadline is seen | `Pace` |
 //!
 //! What it does not do: locks, permission bits, ownership, devices; names that are not
-//! UTF-8 are not listed; `..` does not lead out of a directory's descriptor.
+//! UTF-8 are not listed; `..` does not lead out of a directory's descriptor. On a host
+//! folder that takes no notice of case, another spelling of a nested mount's name shows
+//! what lies below that mount.
 
 mod budget;
 mod error;
@@ -33,6 +35,8 @@ mod pace;
 mod path;
 mod stat;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::sync::{Arc, Mutex};
@@ -167,11 +171,16 @@ impl<T> Table<T> {
             self.places[number as usize] = Some(thing);
             return Ok(number);
         }
-        if self.places.len() >= self.most {
+        if self.is_full() {
             return Err(ErrorCode::InsufficientMemory);
         }
         self.places.push(Some(thing));
         Ok(self.places.len() as u32 - 1)
+    }
+
+    /// Whether one more would be refused.
+    fn is_full(&self) -> bool {
+        self.free.is_empty() && self.places.len() >= self.most
     }
 
     fn get(&self, number: u32) -> Result<&T> {

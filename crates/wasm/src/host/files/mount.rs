@@ -169,42 +169,26 @@ pub(super) enum Point<'a> {
 }
 
 impl Mounts {
-    /// Opens what was granted. What was granted before in the same way stays as it is;
-    /// all other mounts of `self` are revoked.
+    /// Opens what was granted. If that is what was granted before, all stays as it is, and
+    /// what is open stays open. If anything differs, all that was granted before is revoked:
+    /// a directory that is open knows nothing of a mount that is new below it.
     pub(super) fn change(
         &mut self,
         granted: &[Granted],
         budget: &Arc<Budget>,
         slots: &Slots,
     ) -> std::result::Result<(), Failure> {
-        let mut old = std::mem::take(&mut self.0);
-        let mut next: Vec<(String, Arc<Mount>)> = Vec::new();
-        let result = granted.iter().try_for_each(|granted| {
-            let place = place(granted)?;
-            if next.iter().any(|(path, _)| *path == place) {
-                let text = format!("two grants have the destination {}", granted.destination);
-                return Err(Failure::new(Code::ConflictingOptions, text));
-            }
-            let mount = Mount::open(granted, budget, slots)?;
-            if place.is_empty() && mount.file.is_some() {
-                let text = format!("{} is a file and cannot be /", granted.source.display());
-                return Err(Failure::new(Code::InvalidPath, text));
-            }
-            let known = old.iter().position(|(_, old)| old.is_same(&mount));
-            let mount = match known {
-                Some(index) => old.swap_remove(index).1,
-                None => Arc::new(mount),
-            };
-            next.push((place, mount));
-            Ok(())
-        });
-        old.iter().for_each(|(_, mount)| mount.revoke());
-        if result.is_err() {
-            next.iter().for_each(|(_, mount)| mount.revoke());
-            next.clear();
+        let next = open_all(granted, budget, slots);
+        if let Ok(next) = &next
+            && next.len() == self.0.len()
+            && next.iter().zip(&self.0).all(|((_, next), (_, old))| next.is_same(old))
+        {
+            return Ok(());
         }
-        self.0 = next;
-        result
+        self.0.iter().for_each(|(_, mount)| mount.revoke());
+        self.0.clear();
+        self.0 = next?;
+        Ok(())
     }
 
     /// What is at `path`, if it means anything to the tree itself.
@@ -235,6 +219,28 @@ impl Mounts {
         names.dedup();
         names
     }
+}
+
+fn open_all(
+    granted: &[Granted],
+    budget: &Arc<Budget>,
+    slots: &Slots,
+) -> std::result::Result<Vec<(String, Arc<Mount>)>, Failure> {
+    let mut mounts: Vec<(String, Arc<Mount>)> = Vec::new();
+    for granted in granted {
+        let place = place(granted)?;
+        if mounts.iter().any(|(path, _)| *path == place) {
+            let text = format!("two grants have the destination {}", granted.destination);
+            return Err(Failure::new(Code::ConflictingOptions, text));
+        }
+        let mount = Mount::open(granted, budget, slots)?;
+        if place.is_empty() && mount.file.is_some() {
+            let text = format!("{} is a file and cannot be /", granted.source.display());
+            return Err(Failure::new(Code::InvalidPath, text));
+        }
+        mounts.push((place, Arc::new(mount)));
+    }
+    Ok(mounts)
 }
 
 /// What follows `path` in `place`.

@@ -25,6 +25,10 @@ impl Files {
         flags: OpenFlags,
         how: Use,
     ) -> Result<u32> {
+        if self.open.is_full() {
+            // Before anything is made.
+            return Err(ErrorCode::InsufficientMemory);
+        }
         // POSIX: a link in the place of a file that must not be there is there.
         let is_new = flags.contains(OpenFlags::CREATE | OpenFlags::EXCLUSIVE);
         let last = if is_new { Last::Keep } else { last };

@@ -23,15 +23,19 @@ impl Pace {
     }
 
     /// So much time went into the guest's request.
-    pub(super) fn spend(&self, time: Duration) -> bool {
+    pub(super) fn spend(&self, time: Duration) {
         let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let spent = self.spent.fetch_add(time, Ordering::Relaxed).saturating_add(time);
-        Duration::from_nanos(spent) >= TURN
+        self.spent.fetch_add(time, Ordering::Relaxed);
+    }
+
+    /// Whether it is time to let others run.
+    pub(super) fn is_due(&self) -> bool {
+        Duration::from_nanos(self.spent.load(Ordering::Relaxed)) >= TURN
     }
 
     /// Lets others run, if it is time to.
-    pub(super) async fn rest(&self, time: Duration) {
-        if self.spend(time) {
+    pub(super) async fn rest(&self) {
+        if self.is_due() {
             self.spent.store(0, Ordering::Relaxed);
             // A guest that pauses and does not wait would be charged fuel.
             let _waiting = self.pulse.waiting();

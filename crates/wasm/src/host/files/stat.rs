@@ -37,6 +37,8 @@ impl About {
             },
             Self::Host(stat) => DescriptorStat {
                 type_: of_type(FileType::from_raw_mode(stat.st_mode)),
+                // Its type differs between processors.
+                #[allow(clippy::unnecessary_cast)]
                 link_count: stat.st_nlink as u64,
                 size: u64::try_from(stat.st_size).unwrap_or(0),
                 data_access_timestamp: at(stat.st_atime, stat.st_atime_nsec),

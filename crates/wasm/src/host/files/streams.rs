@@ -1,4 +1,8 @@
-//! Streams over open files. They are always ready: a file never makes anybody wait.
+//! Streams over open files. A file never makes anybody wait; but once its guest has kept
+//! the host busy for long enough, a stream is not ready until others had their turn.
+//!
+//! WASI's libc turns every failure of a stream into EIO. What can be known when a stream
+//! is opened is refused then, with a better word.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -37,12 +41,17 @@ impl Reader {
 
 #[async_trait]
 impl Pollable for Reader {
-    async fn ready(&mut self) {}
+    async fn ready(&mut self) {
+        self.pace.rest().await;
+    }
 }
 
 #[async_trait]
 impl InputStream for Reader {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
+        if self.pace.is_due() {
+            return Ok(Bytes::new());
+        }
         let begun = Instant::now();
         let result = self.take(size);
         self.pace.spend(begun.elapsed());
@@ -50,10 +59,8 @@ impl InputStream for Reader {
     }
 
     async fn blocking_read(&mut self, size: usize) -> StreamResult<Bytes> {
-        let begun = Instant::now();
-        let result = self.take(size);
-        self.pace.rest(begun.elapsed()).await;
-        result
+        self.pace.rest().await;
+        self.read(size)
     }
 }
 
@@ -73,13 +80,15 @@ impl Writer {
 
 #[async_trait]
 impl Pollable for Writer {
-    async fn ready(&mut self) {}
+    async fn ready(&mut self) {
+        self.pace.rest().await;
+    }
 }
 
 #[async_trait]
 impl OutputStream for Writer {
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(MOST_COPIED)
+        Ok(if self.pace.is_due() { 0 } else { MOST_COPIED })
     }
 
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
@@ -97,10 +106,8 @@ impl OutputStream for Writer {
     }
 
     async fn blocking_write_and_flush(&mut self, bytes: Bytes) -> StreamResult<()> {
-        let begun = Instant::now();
-        let result = self.put(&bytes);
-        self.pace.rest(begun.elapsed()).await;
-        result
+        self.pace.rest().await;
+        self.write(bytes)
     }
 }
 

@@ -24,6 +24,11 @@ impl Content {
         self.pages.len() as u64
     }
 
+    /// Whether there is a page where this byte is.
+    pub(super) fn has_page(&self, offset: u64) -> bool {
+        self.pages.contains_key(&(offset / PAGE))
+    }
+
     /// At most `most` bytes from `offset` on; fewer only at the end.
     pub(super) fn read(&self, offset: u64, most: usize) -> Vec<u8> {
         let length = self.size.saturating_sub(offset).min(most as u64);

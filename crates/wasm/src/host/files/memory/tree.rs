@@ -79,6 +79,22 @@ impl Tree {
         self.nodes
     }
 
+    /// Both, counted again from what is there.
+    #[cfg(test)]
+    pub(crate) fn recount(&self) -> (u64, u64) {
+        let mut sums = (0, 0);
+        for inode in self.inodes.iter().flatten() {
+            sums.0 += PAGE
+                * match &inode.body {
+                    Body::File(content) => content.pages(),
+                    Body::Directory { .. } => 0,
+                    Body::Link(target) => pages_of_target(target),
+                };
+            sums.1 += inode.links.max(1);
+        }
+        sums
+    }
+
     pub(crate) fn facts(&self, number: Number) -> Facts {
         let inode = self.inode(number);
         Facts {
@@ -234,6 +250,21 @@ impl Tree {
         match written {
             0 if !bytes.is_empty() => Err(ErrorCode::InsufficientSpace),
             written => Ok((written, offset + written as u64)),
+        }
+    }
+
+    /// Whether one byte could be written at `offset`, or at the end.
+    pub(crate) fn check_write(&self, number: Number, offset: Option<u64>) -> Result<()> {
+        let Body::File(content) = &self.inode(number).body else {
+            return Err(ErrorCode::IsDirectory);
+        };
+        let offset = offset.unwrap_or(content.size());
+        if offset >= MOST {
+            Err(ErrorCode::FileTooLarge)
+        } else if self.pages >= self.most_pages && !content.has_page(offset) {
+            Err(ErrorCode::InsufficientSpace)
+        } else {
+            Ok(())
         }
     }
 
