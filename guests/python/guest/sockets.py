@@ -72,6 +72,25 @@ def _perform(seconds, start, *arguments) -> bytes:
         raise
 
 
+def plain_name(name) -> str:
+    """A host as the interface takes it: text in ASCII."""
+    if name is None:
+        return ""
+    if isinstance(name, (bytes, bytearray)):
+        name = bytes(name).decode("ascii")
+    if not isinstance(name, str):
+        raise TypeError(f"a host is text, not {type(name).__name__}")
+    return name if name.isascii() else name.encode("idna").decode("ascii")
+
+
+def plain_port(port) -> int:
+    """A port as the interface takes it."""
+    port = int(port)
+    if not 0 <= port <= 65535:
+        raise OverflowError("port must be 0-65535")
+    return port
+
+
 class Socket:
     """A TCP client. Looks like `socket.socket`, and offers what clients call."""
 
@@ -97,14 +116,10 @@ class Socket:
     # --- connecting ---
 
     def connect(self, address):
-        name, port = address[0], address[1]
         if self._stream is not None:
             raise OSError(errno.EISCONN, "the socket is connected")
-        if isinstance(name, (bytes, bytearray)):
-            name = bytes(name).decode("ascii")
-        if not name.isascii():
-            name = name.encode("idna").decode("ascii")
-        answer = _perform(self._timeout or None, _host.connect, name, int(port))
+        name, port = plain_name(address[0]), plain_port(address[1])
+        answer = _perform(self._timeout or None, _host.connect, name, port)
         self._stream = int.from_bytes(answer, "little")
         self._peer = (name, port)
         _sockets[self.fileno()] = self
@@ -121,7 +136,8 @@ class Socket:
         if self._receiving is not None:
             operations.forget(self._receiving)
             self._receiving = None
-        _perform(self._timeout or None, _host.secure, self._open(), name or "", verify)
+        name = plain_name(name)
+        _perform(self._timeout or None, _host.secure, self._open(), name, verify)
         self._secured = Secured(name, context)
         return self
 
@@ -379,18 +395,15 @@ class _File(io.RawIOBase):
 
 def getaddrinfo(host, port, family=0, type=0, proto=0, flags=0):
     """The name itself: the host resolves it when it connects."""
-    if isinstance(host, bytes):
-        host = host.decode("ascii")
-    if host and not host.isascii():
-        host = host.encode("idna").decode("ascii")
+    host = plain_name(host)
     if isinstance(port, (str, bytes)):
         port = port.decode() if isinstance(port, bytes) else port
         port = {"http": 80, "https": 443}.get(port) or int(port)
+    port = plain_port(port or 0)
     kind = type or _socket.SOCK_STREAM
-    is_v6 = ":" in (host or "")
-    if is_v6:
-        return [(_socket.AF_INET6, kind, 6, "", (host, port or 0, 0, 0))]
-    return [(_socket.AF_INET, kind, 6, "", (host or "localhost", port or 0))]
+    if ":" in host:
+        return [(_socket.AF_INET6, kind, 6, "", (host, port, 0, 0))]
+    return [(_socket.AF_INET, kind, 6, "", (host or "localhost", port))]
 
 
 def create_connection(address, timeout=_socket._GLOBAL_DEFAULT_TIMEOUT, source_address=None, *, all_errors=False):

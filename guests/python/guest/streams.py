@@ -88,7 +88,7 @@ class HostTransport(asyncio.Transport):
         """Makes it TLS."""
         verify = True if context is True else context.is_verifying()
         was_reading = self._stop_reading()
-        await perform(self._loop, _host.secure, self._stream, name or "", verify)
+        await perform(self._loop, _host.secure, self._stream, sockets.plain_name(name), verify)
         self._extra["ssl_object"] = tls.Secured(name, None if context is True else context)
         self._extra["sslcontext"] = context
         if was_reading:
@@ -254,7 +254,7 @@ class HostTransport(asyncio.Transport):
     async def _shake(self, mark):
         self._stop_reading()
         try:
-            await perform(self._loop, _host.secure, self._stream, mark.name or "", mark.verify)
+            await perform(self._loop, _host.secure, self._stream, sockets.plain_name(mark.name), mark.verify)
         except OSError as error:
             mark.error = error
         mark.is_over = True

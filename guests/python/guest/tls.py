@@ -110,7 +110,7 @@ class Secured:
     session_reused = False
 
     def __init__(self, name, context=None):
-        self.server_hostname = name
+        self.server_hostname = name.decode("ascii") if isinstance(name, bytes) else name
         self.context = context
 
     def getpeercert(self, binary_form=False):

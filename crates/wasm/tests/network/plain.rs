@@ -113,9 +113,9 @@ def main(port):
     told.append(http.get(base + '/redirect?to=/x', follow_redirects=False).status_code)
     told.append([http.get(base + '/nowhere').status_code, http.get(base + '/nowhere').ok()])
     told.append(http.get(base + '/gzip').text() == 'pressed' * 1000)
-    for call in (lambda: http.get(base + '/redirect?to=/redirect'), lambda: http.get(base + '/bytes?times=100', max_body_bytes=1000),
+    for call in (lambda: http.get(base + '/loop'), lambda: http.get(base + '/bytes?times=100', max_body_bytes=1000),
                  lambda: http.get('ftp://localhost/'), lambda: http.get(base + '/slow?seconds=9', timeout=0.3),
-                 lambda: http.get('http://localhost:1/')):
+                 lambda: http.get('http://localhost:1/'), lambda: http.get(base + '/bomb'), lambda: http.get(base + '/short')):
         try:
             call()
         except Exception as error:
@@ -126,7 +126,7 @@ def main(port):
     );
     let port = site.port;
     let expected = json!([
-        [200, true, "POST", "/echo?q=a+b", "application/json", 12],
+        [200, true, "POST", "/echo?q=a+b", "application/json", 15],
         "application/x-www-form-urlencoded",
         ["PATCH", "DELETE", "OPTIONS"],
         [200, "hello", format!("http://127.0.0.1:{port}/hello")],
@@ -142,7 +142,11 @@ def main(port):
         ),
         "HttpError: not a URL with http or https: 'ftp://localhost/'",
         "TimeoutError: timed out",
-        "ConnectionRefusedError: [Errno 14] the host refused the connection",
+        "HttpError: http://localhost:1/: [Errno 14] the host refused the connection",
+        format!(
+            "HttpError: the body of http://localhost:{port}/bomb is larger than 67108864 bytes"
+        ),
+        format!("HttpError: the body of http://localhost:{port}/short ended 91 bytes too early"),
     ]);
     assert_eq!(ended.value(), &expected);
 }

@@ -58,6 +58,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self._answer(json.dumps(told).encode(), Content_Type="application/json")
             case "/redirect":
                 self._answer(b"", int(query.get("status", 302)), Location=query["to"])
+            case "/loop":
+                self._answer(b"", 302, Location="/loop")
+            case "/bomb":
+                self._answer(gzip.compress(bytes(100_000_000)), Content_Encoding="gzip")
+            case "/short":
+                self.close_connection = True
+                self.send_response(200)
+                self.send_header("Content-Length", "100")
+                self.end_headers()
+                self.wfile.write(b"too short")
             case "/status":
                 self._answer(b"as you wish", int(query["code"]))
             case "/chunked":

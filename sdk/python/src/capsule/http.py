@@ -10,7 +10,7 @@ import json as _json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .errors import CapsuleError
+from .errors import CapsuleError, DeniedError
 
 __all__ = ["HttpError", "Response", "delete", "get", "head", "patch", "post", "put", "request"]
 
@@ -20,11 +20,12 @@ _MOST_REDIRECTS = 10
 
 
 class HttpError(CapsuleError, OSError):
-    """A request could not be made or answered. A status such as 404 is no error."""
+    """A request could not be made or answered. A status such as 404 is no error; what the
+    policy denies is a :class:`~capsule.DeniedError`, what took too long a ``TimeoutError``."""
 
 
 class Response:
-    """An answer. ``content`` is its body, undecoded."""
+    """An answer. ``content`` is its body, unpacked if it came packed with gzip or deflate."""
 
     def __init__(self, status_code: int, headers: Iterable[tuple[str, str]], content: bytes, url: str) -> None:
         self.status_code = status_code
@@ -98,9 +99,10 @@ def request(
         target = urllib.parse.urljoin(url, location)
         if urllib.parse.urlsplit(target)[:2] != urllib.parse.urlsplit(url)[:2]:
             # What was meant for one host is not told to another.
-            for name in ("authorization", "cookie", "proxy-authorization"):
+            for name in ("authorization", "cookie", "host", "proxy-authorization"):
                 sent.pop(name, None)
-        if response.status_code == 303 or (response.status_code in (301, 302) and method.upper() == "POST"):
+        is_post = method.upper() == "POST"
+        if (response.status_code == 303 and method.upper() != "HEAD") or (response.status_code in (301, 302) and is_post):
             method, body = "GET", None
             sent.pop("content-type", None)
         url = target
@@ -133,10 +135,15 @@ def _once(
         connection.request(method, urllib.parse.quote(path, safe="/%:?#[]@!$&'()*+,;=~-._"), body, dict(headers))
         answer = connection.getresponse()
         content = answer.read(most + 1)
+        if answer.length and len(content) <= most:
+            raise HttpError(f"the body of {url} ended {answer.length} bytes too early")
+        content = _unpacked(content, answer.getheader("Content-Encoding", ""), most, url)
         if len(content) > most:
             raise HttpError(f"the body of {url} is larger than {most} bytes")
         return Response(answer.status, answer.getheaders(), content, url)
-    except http.client.HTTPException as error:
+    except (DeniedError, HttpError, TimeoutError):
+        raise
+    except (http.client.HTTPException, OSError) as error:
         raise HttpError(f"{url}: {error or type(error).__name__}") from error
     finally:
         connection.close()
@@ -155,6 +162,21 @@ def _proxy(scheme: str, host: str) -> Any:
         if name and (name == "*" or host == name or host.endswith("." + name)):
             return None
     return urllib.parse.urlsplit(proxy)
+
+
+def _unpacked(content: bytes, encoding: str, most: int, url: str) -> bytes:
+    """A body as it was before it was packed; at most one byte more than ``most``."""
+    kinds = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
+    if not content or encoding.lower() not in kinds:
+        return content
+    import zlib
+
+    for window in kinds[encoding.lower()]:
+        try:
+            return zlib.decompressobj(window).decompress(content, most + 1)
+        except zlib.error as error:
+            failure = error
+    raise HttpError(f"the body of {url} is not what it says it is, {encoding}: {failure}")
 
 
 def get(url: str, headers: Mapping[str, str] | None = None, **options: Any) -> Response:

@@ -26,7 +26,7 @@ use tokio_rustls::TlsConnector;
 use super::super::interface::bindings::capsule::guest::types::Failure;
 use super::super::operations::Answer;
 use super::failure::{failure, from_io, gone};
-use super::log::Log;
+use super::log::{Entry, Log};
 use super::policy::Policy;
 use super::watch::Watch;
 use super::{Lookup, dial, host_of, tls};
@@ -50,6 +50,7 @@ pub(super) struct Wanted {
     pub(super) host: Host,
     pub(super) port: u16,
     pub(super) log: Log,
+    pub(super) entry: Option<Entry>,
     pub(super) lookup: Lookup,
     pub(super) lookups: Arc<Semaphore>,
 }
@@ -89,17 +90,18 @@ impl Connection {
         let (reply, made) = oneshot::channel();
         let task = tokio::spawn(async move {
             let dialled = dial::dial(&wanted).await;
-            let Wanted { policy, host, port, log, .. } = wanted;
-            let mut watch = Watch::new(policy.clone(), log, host, port);
+            let Wanted { policy, host, port, log, entry, .. } = wanted;
+            let mut watch = Watch::new(policy.clone(), log, host, port, entry);
             match dialled {
                 Ok(stream) => {
                     if reply.send(Ok(Answer::empty())).is_ok() {
                         Wire::new(Box::new(stream), asked, &mut watch, policy).serve().await;
                     }
-                    watch.end(true);
                 }
                 Err(refusal) => {
-                    watch.end(refusal.kind != "Denied");
+                    if refusal.kind == "Denied" {
+                        watch.refused();
+                    }
                     // Nobody listens any more when the guest is gone.
                     let _ = reply.send(Err(refusal));
                 }

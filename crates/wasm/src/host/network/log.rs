@@ -30,14 +30,27 @@ impl Log {
         if entries.len() >= MOST {
             return None;
         }
-        let method = cut(method, METHOD_BYTES);
-        entries.push(Request { method, url: cut(url, URL_BYTES), status: None, allowed });
+        entries.push(told(method, url, allowed));
         Some(Entry(entries.len() - 1))
     }
 
-    /// A connection, or a try to make one, of which no request is known.
-    pub(super) fn connect(&self, host: &str, port: u16, allowed: bool) {
-        self.request("CONNECT", &format!("{host}:{port}"), allowed);
+    /// A connection, or a try to make one, of which no request is known (yet).
+    pub(super) fn connect(&self, host: &str, port: u16, allowed: bool) -> Option<Entry> {
+        self.request("CONNECT", &format!("{host}:{port}"), allowed)
+    }
+
+    /// The first request on a connection stands for it.
+    pub(super) fn replace(&self, entry: Entry, method: &str, url: &str, allowed: bool) {
+        if let Some(request) = self.entries().get_mut(entry.0) {
+            *request = told(method, url, allowed);
+        }
+    }
+
+    /// It turned out not to be allowed.
+    pub(super) fn refuse(&self, entry: Entry) {
+        if let Some(request) = self.entries().get_mut(entry.0) {
+            request.allowed = false;
+        }
     }
 
     pub(super) fn answer(&self, entry: Entry, status: u16) {
@@ -50,6 +63,10 @@ impl Log {
         // A record is pushed whole or not at all.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn told(method: &str, url: &str, allowed: bool) -> Request {
+    Request { method: cut(method, METHOD_BYTES), url: cut(url, URL_BYTES), status: None, allowed }
 }
 
 fn cut(text: &str, most: usize) -> String {

@@ -138,8 +138,9 @@ impl Network {
         self.next += 1;
         let wanted = Wanted {
             policy,
-            host: admitted,
             port,
+            entry: self.log.connect(&admitted.to_string(), port, true),
+            host: admitted,
             log: self.log.clone(),
             lookup: self.lookup.clone(),
             lookups: self.lookups.clone(),

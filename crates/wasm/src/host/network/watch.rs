@@ -19,7 +19,7 @@ use super::failure::failure;
 use super::head::{
     Body, FIRST_LINE_BYTES, Framing, HEAD_BYTES, RequestHead, end_of, is_token_byte,
 };
-use super::log::Log;
+use super::log::{Entry, Log};
 use super::policy::{Policy, not_listed};
 use super::response::{Awaited, Responses, Told, Turns};
 
@@ -41,7 +41,8 @@ pub(super) struct Watch {
     awaited: VecDeque<Awaited>,
     /// Where a CONNECT leads, once it is agreed to.
     tunnel: Option<(Host, u16)>,
-    is_recorded: bool,
+    /// The connection's own record, until a request takes its place.
+    entry: Option<Entry>,
     is_refused: bool,
 }
 
@@ -69,7 +70,13 @@ enum Nature {
 }
 
 impl Watch {
-    pub(super) fn new(policy: Arc<Policy>, log: Log, host: Host, port: u16) -> Self {
+    pub(super) fn new(
+        policy: Arc<Policy>,
+        log: Log,
+        host: Host,
+        port: u16,
+        entry: Option<Entry>,
+    ) -> Self {
         Self {
             policy,
             log,
@@ -80,7 +87,7 @@ impl Watch {
             hears: Responses::new(),
             awaited: VecDeque::new(),
             tunnel: None,
-            is_recorded: false,
+            entry,
             is_refused: false,
         }
     }
@@ -110,9 +117,7 @@ impl Watch {
     pub(super) fn say(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
         let said = self.weigh(bytes);
         if said.is_err() && !self.is_refused {
-            self.is_refused = true;
-            self.is_recorded = true;
-            self.log.connect(&self.host.to_string(), self.port, false);
+            self.refused();
         }
         said
     }
@@ -201,11 +206,14 @@ impl Watch {
         }
     }
 
-    /// The connection is over, or never was. If nothing was said, it is in no record yet.
-    pub(super) fn end(&mut self, allowed: bool) {
-        if !self.is_recorded {
-            self.is_recorded = true;
-            self.log.connect(&self.host.to_string(), self.port, allowed);
+    /// The connection, or something else than a request on it, is not allowed.
+    pub(super) fn refused(&mut self) {
+        self.is_refused = true;
+        match self.entry.take() {
+            Some(entry) => self.log.refuse(entry),
+            None => {
+                self.log.connect(&self.host.to_string(), self.port, false);
+            }
         }
     }
 
@@ -223,7 +231,6 @@ impl Watch {
             Nature::Opaque if *is_first => {
                 out.extend_from_slice(&bytes[*left..]);
                 self.says = Says::Opaque;
-                self.end(true);
                 return Ok(None);
             }
             Nature::Opaque => return Err(ambiguous("something else than HTTP follows HTTP")),
@@ -264,12 +271,11 @@ impl Watch {
         let mut foreign =
             head.hosts.iter().filter(|(host, port)| !self.may_say(method, host, *port));
         if let Some((host, _)) = foreign.next() {
-            self.log.request(method, &url, false);
-            (self.is_recorded, self.is_refused) = (true, true);
+            self.is_refused = true;
+            self.record(method, &url, false);
             return Err(not_listed(host, self.port));
         }
-        let entry = self.log.request(method, &url, true);
-        self.is_recorded = true;
+        let entry = self.record(method, &url, true);
         let turns = match method {
             "CONNECT" => Turns::Tunnel,
             _ if head.upgrades => Turns::Upgrade,
@@ -285,6 +291,16 @@ impl Watch {
             self.hears = Responses::Lost;
         }
         Ok(())
+    }
+
+    fn record(&mut self, method: &str, url: &str, allowed: bool) -> Option<Entry> {
+        match self.entry.take() {
+            Some(entry) => {
+                self.log.replace(entry, method, url, allowed);
+                Some(entry)
+            }
+            None => self.log.request(method, url, allowed),
+        }
     }
 
     /// Whether a request may say that it is for `host`. Its port counts only where it
