@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use capsule_backend::guest::{
-    Channel, Grant, GuestError, Guests, Meter, Outside, Pending, Source,
-};
+use capsule_backend::guest::{Channel, Grant, GuestError, Guests, Meter, Outside, Pending, Source};
 use capsule_jail::native::Native;
 use capsule_spec::ByteSize;
 

@@ -112,7 +112,8 @@ fn a_dropped_call_leaves_nothing() {
     a_runtime_that_shuts_down();
     assert_eq!(traces(), before);
     // What fails in its own way leaves as little.
-    for program in ["import os\ndef main(): os.abort()\n", "import os\ndef main(): os.write(3, b'garbage')\n"]
+    for program in
+        ["import os\ndef main(): os.abort()\n", "import os\ndef main(): os.write(3, b'garbage')\n"]
     {
         assert!(Play::new(program).run().result.is_err());
         assert_eq!(traces(), before, "{program}");
@@ -132,7 +133,7 @@ fn drop_in_full_flight(program: &str) -> (BTreeSet<i32>, Vec<PathBuf>, Duration)
         let call = guest.call("main", play::NOTHING, &play.grant);
         let mut call = Some(call);
         let running = async {
-            while !outside.has_spoken() {
+            while !has_spoken(&outside) {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             // By now it is in its groups.
@@ -150,6 +151,10 @@ fn drop_in_full_flight(program: &str) -> (BTreeSet<i32>, Vec<PathBuf>, Duration)
     });
     assert!(guest.usage().fuel > 0 && guest.usage().ram > 0, "{:?}", guest.usage());
     seen
+}
+
+fn has_spoken(outside: &play::Stage) -> bool {
+    !outside.said.lock().unwrap().output.is_empty()
 }
 
 fn drop_after(patience: Duration) {
@@ -170,7 +175,7 @@ fn a_runtime_that_shuts_down() {
     runtime.spawn(async move {
         let _ = guest.call("main", play::NOTHING, &play.grant).await;
     });
-    while !outside.has_spoken() {
+    while !has_spoken(&outside) {
         std::thread::sleep(Duration::from_millis(2));
     }
     drop(runtime);

@@ -85,8 +85,9 @@ impl Group {
     /// nothing counts it.
     pub(crate) fn processor_time(&self) -> Option<Duration> {
         match self {
-            Self::V2(group) => read_keyed(&group.path().join("cpu.stat"), "usage_usec")
-                .map(Duration::from_micros),
+            Self::V2(group) => {
+                read_keyed(&group.path().join("cpu.stat"), "usage_usec").map(Duration::from_micros)
+            }
             Self::V1(group) => group.processor_time(),
         }
     }

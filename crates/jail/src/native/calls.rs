@@ -61,7 +61,10 @@ impl Calls {
     }
 
     /// The next one that has ended.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<(u64, Result<String, Reason>)> {
+    pub(super) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<(u64, Result<String, Reason>)> {
         loop {
             match self.running.poll_join_next(context) {
                 Poll::Ready(Some(Ok((id, result)))) => {

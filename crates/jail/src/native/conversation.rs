@@ -175,11 +175,14 @@ impl Conversation {
     fn answer(&mut self, id: u64, what: What<'_>) {
         match frames::frame(&Told::Answer(Answer { id, what })) {
             Some(frame) => self.outbox.extend_from_slice(&frame),
-            None => self.answer(id, What::Failure(Reason {
-                kind: "TooLarge".to_owned(),
-                message: "the answer is larger than 64 MiB".to_owned(),
-                detail: String::new(),
-            })),
+            None => self.answer(
+                id,
+                What::Failure(Reason {
+                    kind: "TooLarge".to_owned(),
+                    message: "the answer is larger than 64 MiB".to_owned(),
+                    detail: String::new(),
+                }),
+            ),
         }
     }
 

@@ -30,9 +30,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use capsule_backend::guest::{
-    Declared, Grant, Guest, GuestError, Guests, Outside, Pending, Usage,
-};
+use capsule_backend::guest::{Declared, Grant, Guest, GuestError, Guests, Outside, Pending, Usage};
 use capsule_spec::{ErrorCode, Failure, Outcome};
 
 use account::Account;
@@ -92,7 +90,8 @@ impl Native {
     /// What it needs outside the system directories is mounted read-only.
     #[must_use]
     pub fn new(interpreter: PathBuf) -> Self {
-        let setup = Setup { interpreter, mounts: Vec::new(), packages: None, python: OnceLock::new() };
+        let setup =
+            Setup { interpreter, mounts: Vec::new(), packages: None, python: OnceLock::new() };
         Self { setup: Arc::new(setup) }
     }
 
@@ -103,8 +102,9 @@ impl Native {
         self
     }
 
-    /// Packages for the program, as `pip install --target` lays them out: mounted
-    /// read-only, and found before the interpreter's own.
+    /// Packages for the program, as `pip install --target` lays them out for this
+    /// interpreter: mounted read-only at `/packages`, whatever a grant has there, and
+    /// found before the interpreter's own.
     #[must_use]
     pub fn with_packages(mut self, packages: Option<PathBuf>) -> Self {
         Arc::make_mut(&mut self.setup).packages = packages;
@@ -166,9 +166,9 @@ impl NativeGuest {
         let program = self.outside.source("").ok_or_else(|| {
             GuestError::Failed(Failure::new(ErrorCode::InvalidValue, "there is no program"))
         })?;
-        let packages = self.setup.packages.as_ref().map_or("", |_| task::PACKAGES);
-        let start = bundle::start(function, arguments, &program, packages)
-            .map_err(GuestError::Failed)?;
+        let packages = task::packages(&self.setup, grant);
+        let start =
+            bundle::start(function, arguments, &program, packages).map_err(GuestError::Failed)?;
         let slot = slot::take().await.map_err(GuestError::Failed)?;
         let (mut running, stream) =
             Running::start(&self.setup, &self.outside, grant, slot).map_err(GuestError::Failed)?;

@@ -18,9 +18,8 @@ const QUESTION: &str = "import json, sys; print(json.dumps({\
 const SYSTEM: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 
 /// Folders that hold more than an interpreter, whatever a prefix says.
-const SHARED: [&str; 11] = [
-    "/home", "/root", "/opt", "/srv", "/var", "/etc", "/tmp", "/mnt", "/media", "/run", "/boot",
-];
+const SHARED: [&str; 11] =
+    ["/home", "/root", "/opt", "/srv", "/var", "/etc", "/tmp", "/mnt", "/media", "/run", "/boot"];
 
 /// An interpreter of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,8 +76,9 @@ fn mounts(folders: Vec<PathBuf>) -> Result<Vec<(PathBuf, PathBuf)>, Failure> {
                 continue;
             }
             if holds_more(seen) {
-                return Err(unusable(seen, "it holds more than an interpreter")
-                    .hint("use a virtual environment, or an interpreter with a folder of its own"));
+                return Err(unusable(seen, "it holds more than an interpreter").hint(
+                    "use a virtual environment, or an interpreter with a folder of its own",
+                ));
             }
             mounts.push((real.clone(), seen.clone()));
         }

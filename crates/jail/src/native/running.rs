@@ -136,11 +136,8 @@ fn run(
     account: &Arc<Account>,
 ) -> Result<Outcome, Failure> {
     let (plan, layout) = task::plan(setup, grant, slot)?;
-    let caller = Caller {
-        output: Output::Captured,
-        signals: Signals::Ignored,
-        attended: Some(attended),
-    };
+    let caller =
+        Caller { output: Output::Captured, signals: Signals::Ignored, attended: Some(attended) };
     supervisor::run(&plan, &layout, caller, &mut Doorkeeper(account.clone()))
         .map_err(|error| error.failure)
 }

@@ -33,7 +33,8 @@ pub(super) async fn take() -> Result<Slot, Failure> {
         // The permit says that there is one.
         let number = taken.trailing_ones();
         let mine = 1u32.checked_shl(number).ok_or_else(full)?;
-        if TAKEN.compare_exchange(taken, taken | mine, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        if TAKEN.compare_exchange(taken, taken | mine, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        {
             return Ok(Slot { number, _permit: permit });
         }
     }

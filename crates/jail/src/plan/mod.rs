@@ -9,8 +9,8 @@ mod root;
 use serde::Serialize;
 
 use capsule_spec::{
-    ByteSize, ErrorCode, ExecutionId, Failure, HostRule, Limits, Mount, Network, Program, SeccompProfile,
-    Stdin, Task, Wall, WallState, WallStatus,
+    ByteSize, ErrorCode, ExecutionId, Failure, HostRule, Limits, Mount, Network, Program,
+    SeccompProfile, Stdin, Task, Wall, WallState, WallStatus,
 };
 
 use crate::cgroup::{Controller, Layout};

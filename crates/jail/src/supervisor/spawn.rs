@@ -47,9 +47,8 @@ pub(super) fn start(
 ) -> Result<Jail, BackendError> {
     let Caller { output, signals, attended } = caller;
     debug_assert_eq!(plan.has_channel, attended.is_some());
-    let (attendant, channel) = attended.map_or((None, None), |attended| {
-        (Some(attended.attendant), Some(attended.channel))
-    });
+    let (attendant, channel) = attended
+        .map_or((None, None), |attended| (Some(attended.attendant), Some(attended.channel)));
     let mut notes = Vec::new();
     let mounts = sources::open(plan, &mut notes)?;
     let mut prepared = Prepared::new(plan, mounts);

@@ -46,10 +46,24 @@ pub(super) enum Progress {
 }
 
 pub(super) enum Sink {
-    Captured { bytes: Vec<u8>, cap: u64, truncated: bool },
-    Inherited { target: Outlet, left: u64, truncated: bool, kind: Target, pending: Vec<u8> },
+    Captured {
+        bytes: Vec<u8>,
+        cap: u64,
+        truncated: bool,
+    },
+    Inherited {
+        target: Outlet,
+        left: u64,
+        truncated: bool,
+        kind: Target,
+        pending: Vec<u8>,
+    },
     /// Who attends hears it, and bounds it.
-    Told { attendant: Arc<dyn Attendant>, channel: Channel, chunk: Vec<u8> },
+    Told {
+        attendant: Arc<dyn Attendant>,
+        channel: Channel,
+        chunk: Vec<u8>,
+    },
 }
 
 /// The caller's own descriptor, or one of our own for the same thing.

@@ -15,9 +15,9 @@ use rustix::time::Timespec;
 
 use super::door::Door;
 use super::ending::{Ending, Reason};
+use super::processor::{self, Processor};
 use super::spawn::Jail;
 use super::streams::{Progress, Waiting};
-use super::processor::{self, Processor};
 use super::{Grouping, Joining, members, system_error};
 use crate::door::{Verdict, VisitBook};
 use crate::plan::Plan;
@@ -170,8 +170,7 @@ impl Watch<'_> {
                     add(Source::Stdin, fd, flags);
                 }
             }
-            if let (Some(attendant), false, None) =
-                (&self.jail.attendant, self.gone, &self.ending)
+            if let (Some(attendant), false, None) = (&self.jail.attendant, self.gone, &self.ending)
             {
                 add(Source::Stop, attendant.stop(), PollFlags::IN);
             }
@@ -221,7 +220,10 @@ impl Watch<'_> {
         };
         let ending = self.ending.as_ref().and_then(Ending::next_action);
         let interrupted = self.interrupted.and_then(|(_, at)| at);
-        [deadline, join_at, self.next_tick, self.account_at, ending, interrupted].into_iter().flatten().min()
+        [deadline, join_at, self.next_tick, self.account_at, ending, interrupted]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn handle(&mut self, source: Source) -> Result<(), BackendError> {
@@ -392,10 +394,9 @@ impl Watch<'_> {
             Reason::Deadline => Some(ErrorCode::TimedOut),
             Reason::Memory(_) => Some(ErrorCode::MemoryLimit),
             Reason::Processes => Some(ErrorCode::ProcessLimit),
-            Reason::Interrupted(_)
-            | Reason::OutputLost
-            | Reason::Stopped
-            | Reason::Processor => None,
+            Reason::Interrupted(_) | Reason::OutputLost | Reason::Stopped | Reason::Processor => {
+                None
+            }
         };
         // First the deed: an observer may take its time.
         self.ending = Some(Ending::begin(reason, self.jail.pidfd.as_fd()));

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use capsule_backend::guest::{GuestError, Meter};
+use capsule_spec::ByteSize;
 
 use crate::play::{Play, Seen};
 
@@ -39,10 +40,16 @@ fn bytes_that_are_no_frame_are_the_end() {
         ("frame(b'\\xff\\xfe')", "it sent the host something that is no message"),
         ("frame({'grant': {'fuel': 1}})", "it sent the host something that is no message"),
         ("frame({'done': 1, 'failed': 2})", "it sent the host something that is no message"),
-        ("frame({'answer': {'id': 1, 'value': '1'}})", "it sent the host something that is no message"),
+        (
+            "frame({'answer': {'id': 1, 'value': '1'}})",
+            "it sent the host something that is no message",
+        ),
         ("frame(b'{\"done\":NaN}')", "it sent the host something that is no message"),
         ("frame(b'[' * 1000000)", "it sent the host something that is no message"),
-        ("frame(b'{\"done\":' + b'[' * 1000 + b']' * 1000 + b'}')", "it sent the host a value that is nested too deeply"),
+        (
+            "frame(b'{\"done\":' + b'[' * 1000 + b']' * 1000 + b'}')",
+            "it sent the host a value that is nested too deeply",
+        ),
         ("frame({'hello': {}})", "it sent the host its messages in the wrong order"),
     ] {
         let seen = quickly(|| attack(&format!("say({say})\ntime.sleep(60)")).run());
@@ -61,10 +68,12 @@ fn a_frame_that_never_ends_is_not_waited_for() {
 
 #[test]
 fn the_largest_frame_is_still_one() {
-    let seen = attack("return 'x' * (2**26 - 11)").run();
-    assert_eq!(seen.value().len(), (1 << 26) - 9);
-    let seen = attack("return 'x' * (2**26 - 10)").run();
-    assert_eq!(seen.raised().0, "TooLarge");
+    let [mut fits, mut not] =
+        [11, 10].map(|less| attack(&format!("return 'x' * (2**26 - {less})")));
+    fits.grant.ram = ByteSize::from_mib(512);
+    not.grant.ram = fits.grant.ram;
+    assert_eq!(fits.run().value().len(), (1 << 26) - 9);
+    assert_eq!(not.run().raised().0, "TooLarge");
 }
 
 #[test]
@@ -149,9 +158,7 @@ fn numbers_of_calls_are_its_own_but_not_twice() {
         .run()
     });
     assert_eq!(seen.crashed(), "it sent the host a number that is in use");
-    let seen = quickly(|| {
-        attack("say(frame({'cancel': {'id': 77}}) * 1000)\nreturn 1").run()
-    });
+    let seen = quickly(|| attack("say(frame({'cancel': {'id': 77}}) * 1000)\nreturn 1").run());
     assert_eq!(seen.value(), "1");
 }
 

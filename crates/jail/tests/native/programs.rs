@@ -82,10 +82,8 @@ fn a_program_that_cannot_be_loaded_says_where() {
     assert!(traceback.contains("File \"app/main.py\", line 1"), "{traceback}");
     let seen = Play::new("import nowhere\n").run();
     assert_eq!(seen.raised().1, "No module named 'nowhere'");
-    let seen = Play::new("def other(): pass\ndef main(): pass\n").call(
-        "other",
-        r#"{"args":[],"kwargs":{}}"#,
-    );
+    let seen = Play::new("def other(): pass\ndef main(): pass\n")
+        .call("other", r#"{"args":[],"kwargs":{}}"#);
     assert_eq!(seen.raised().0, "LookupError");
 }
 
