@@ -130,15 +130,22 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
 /// An outside that remembers.
 pub(crate) struct Stage {
     modules: Vec<(String, Source)>,
-    pub(crate) said: Mutex<Said>,
+    said: Mutex<Said>,
 }
 
 /// What it remembers.
 #[derive(Default)]
-pub(crate) struct Said {
-    pub(crate) output: Vec<(Channel, Vec<u8>)>,
+struct Said {
+    output: Vec<(Channel, Vec<u8>)>,
     calls: Vec<(String, String)>,
     asked: Vec<String>,
+}
+
+impl Stage {
+    /// Whether the guest has printed anything.
+    pub(crate) fn has_spoken(&self) -> bool {
+        !self.said.lock().unwrap().output.is_empty()
+    }
 }
 
 impl Outside for Stage {
