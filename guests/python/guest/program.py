@@ -1,8 +1,8 @@
 """The user's program: how it is found, loaded, and called."""
 
 import importlib
-import importlib.abc
 import importlib.machinery
+import importlib.util
 import inspect
 import json
 import os
@@ -20,7 +20,7 @@ _tasks: dict[str, "capsule.Task"] = {}
 _module: types.ModuleType | None = None
 
 
-class Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+class Finder:
     """Asks the host for the modules that lie beside the program."""
 
     def __init__(self) -> None:

@@ -102,8 +102,9 @@ impl Native {
         self
     }
 
-    /// Packages for the program, as `pip install --target` lays them out: mounted
-    /// read-only, and found before the interpreter's own.
+    /// Packages for the program, as `pip install --target` lays them out for this
+    /// interpreter: mounted read-only at `/packages`, whatever a grant has there, and
+    /// found before the interpreter's own.
     #[must_use]
     pub fn with_packages(mut self, packages: Option<PathBuf>) -> Self {
         Arc::make_mut(&mut self.setup).packages = packages;
@@ -165,7 +166,7 @@ impl NativeGuest {
         let program = self.outside.source("").ok_or_else(|| {
             GuestError::Failed(Failure::new(ErrorCode::InvalidValue, "there is no program"))
         })?;
-        let packages = self.setup.packages.as_ref().map_or("", |_| task::PACKAGES);
+        let packages = task::packages(&self.setup, grant);
         let start =
             bundle::start(function, arguments, &program, packages).map_err(GuestError::Failed)?;
         let slot = slot::take().await.map_err(GuestError::Failed)?;

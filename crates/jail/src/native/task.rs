@@ -14,14 +14,20 @@ use crate::cgroup::Layout;
 use crate::host::Host;
 use crate::plan::Plan;
 
-/// Where packages are inside.
-pub(super) const PACKAGES: &str = "/packages";
+/// Where packages are inside, as in a WebAssembly guest.
+const PACKAGES: &str = "/packages";
 /// Where a folder is that was granted as the root, which the jail has already.
 const PROJECT: &str = "/project";
 /// Numeric libraries start a thread for each processor.
 const MOST_PROCESSES: u64 = 512;
 /// The caller keeps the deadline: this is only the longest that there is.
 const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
+
+/// Where a guest finds packages; empty if it has none but the interpreter's.
+pub(super) fn packages(setup: &Setup, grant: &Grant) -> &'static str {
+    let are_granted = grant.files.iter().any(|file| file.destination == PACKAGES);
+    if setup.packages.is_some() || are_granted { PACKAGES } else { "" }
+}
 
 pub(super) fn plan(setup: &Setup, grant: &Grant, slot: &Slot) -> Result<(Plan, Layout), Failure> {
     let python = setup.python()?;
@@ -37,6 +43,10 @@ pub(super) fn plan(setup: &Setup, grant: &Grant, slot: &Slot) -> Result<(Plan, L
     }
     let mut working_directory = "/";
     for file in &grant.files {
+        // The packages of WebAssembly guests give way to those for this interpreter.
+        if file.destination == PACKAGES && setup.packages.is_some() {
+            continue;
+        }
         let mut destination = file.destination.as_str();
         if destination == "/" {
             (destination, working_directory) = (PROJECT, PROJECT);

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use capsule_backend::guest::{GuestError, Meter};
+use capsule_spec::ByteSize;
 
 use crate::play::{Play, Seen};
 
@@ -67,10 +68,12 @@ fn a_frame_that_never_ends_is_not_waited_for() {
 
 #[test]
 fn the_largest_frame_is_still_one() {
-    let seen = attack("return 'x' * (2**26 - 11)").run();
-    assert_eq!(seen.value().len(), (1 << 26) - 9);
-    let seen = attack("return 'x' * (2**26 - 10)").run();
-    assert_eq!(seen.raised().0, "TooLarge");
+    let [mut fits, mut not] =
+        [11, 10].map(|less| attack(&format!("return 'x' * (2**26 - {less})")));
+    fits.grant.ram = ByteSize::from_mib(512);
+    not.grant.ram = fits.grant.ram;
+    assert_eq!(fits.run().value().len(), (1 << 26) - 9);
+    assert_eq!(not.run().raised().0, "TooLarge");
 }
 
 #[test]

@@ -25,6 +25,18 @@ fn memory_is_limited() {
 }
 
 #[test]
+fn memory_of_the_host_is_not_the_guests() {
+    // The jail's first process is a copy of this one, pages and all.
+    let held = std::hint::black_box(vec![1u8; 300 << 20]);
+    let mut play = Play::new("import time\ndef main(): time.sleep(0.2)\n");
+    play.grant.ram = ByteSize::from_mib(64);
+    let seen = play.run();
+    assert_eq!(seen.value(), "null");
+    assert!(seen.usage.ram < 64 << 20, "{:?}", seen.usage);
+    drop(held);
+}
+
+#[test]
 fn private_files_are_limited() {
     let mut play = Play::new(
         "def main():\n\

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use capsule_jail::native::Native;
+use capsule_spec::Access;
 
 use crate::play::{Play, interpreter};
 
@@ -93,12 +94,19 @@ fn what_lies_beside_the_program_comes_before_packages() {
     for name in ["json", "mine", "theirs"] {
         std::fs::write(folder.path().join(format!("{name}.py")), "x = 'package'\n").unwrap();
     }
-    let mut play = Play::new(
+    let play = Play::new(
         "import json, mine, theirs\n\
          def main(): return [hasattr(json, 'x'), mine.x, theirs.x, theirs.__file__]\n",
     )
     .module("mine", "app/mine.py", "x = 'program'\n");
-    play.native = play.native.with_packages(Some(folder.path().canonicalize().unwrap()));
-    let seen = play.run();
-    assert_eq!(seen.value(), r#"[false, "program", "package", "/packages/theirs.py"]"#);
+    let mut own = play.clone();
+    own.native = own.native.with_packages(Some(folder.path().canonicalize().unwrap()));
+    let expected = r#"[false, "program", "package", "/packages/theirs.py"]"#;
+    assert_eq!(own.clone().run().value(), expected);
+    // Those of a grant are found too, but give way to those for this interpreter.
+    let granted = play.file(folder.path().to_owned(), "/packages", Access::ReadOnly);
+    assert_eq!(granted.run().value(), expected);
+    let empty = tempfile::tempdir().unwrap();
+    let both = own.file(empty.path().to_owned(), "/packages", Access::ReadOnly);
+    assert_eq!(both.run().value(), expected);
 }

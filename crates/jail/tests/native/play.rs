@@ -133,6 +133,7 @@ pub(crate) struct Stage {
     said: Mutex<Said>,
 }
 
+/// What it remembers.
 #[derive(Default)]
 struct Said {
     output: Vec<(Channel, Vec<u8>)>,

@@ -1,17 +1,13 @@
 //! A call that is dropped is over: no process, mount, group or descriptor is left, and
-//! that when `drop` returns. One test alone in its process, as it looks at all of it.
-
-#[path = "native/play.rs"]
-#[allow(dead_code, reason = "the other tests use the rest of it")]
-mod play;
+//! that when `drop` returns.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::play::{self, Play};
 use capsule_backend::guest::Guests;
-use play::Play;
 
 /// Programs that do not want to end.
 const STUBBORN: [&str; 4] = [
@@ -90,8 +86,21 @@ fn groups() -> Vec<PathBuf> {
         .collect()
 }
 
+/// Looks at the whole process, so it runs alone in one of its own: the test binary
+/// starts itself with only this test.
 #[test]
 fn a_dropped_call_leaves_nothing() {
+    const ALONE: &str = "CAPSULE_NATIVE_TEST_ALONE";
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    if std::env::var_os(ALONE).is_none() {
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &name, "--test-threads=1"])
+            .env(ALONE, "1")
+            .status()
+            .unwrap();
+        assert!(status.success());
+        return;
+    }
     // Once, so that what is kept for ever is there.
     assert_eq!(Play::new("def main(): return 1\n").run().value(), "1");
     let before = traces();
