@@ -13,7 +13,7 @@ export CAPSULE_CACHE CARGO_TARGET_DIR
 
 # make test SUITES="rust vm"
 SUITES ?=
-# make bench ARGUMENTS="--rounds 20"
+# make bench ARGUMENTS="--rounds 20", make bench ARGUMENTS="wasm --peer VENV"
 ARGUMENTS ?=
 
 .PHONY: help

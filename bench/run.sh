@@ -1,13 +1,27 @@
 #!/usr/bin/env bash
 # Repeats the published numbers: capsule beside every sandbox of this host.
 #
-#   bench/run.sh [FLAGS OF `capsule bench`]
+#   bench/run.sh [jail] [FLAGS OF `capsule bench jail`]
+#   bench/run.sh wasm [FLAGS OF bench/wasm.py]
 #
-# As root, and where no Docker engine answers, it starts one of its own, with its
-# own folders and socket, and ends it again.
+# Without a part: the jail, the door, and the tasks. For the jail, as root, and where
+# no Docker engine answers, it starts one of its own, with its own folders and socket,
+# and ends it again.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/env.sh"
+
+part=all
+case "${1:-}" in
+  jail | wasm)
+    part=$1
+    shift
+    ;;
+esac
+
+if [ "$part" = wasm ]; then
+  exec python3 bench/wasm.py dist/capsule "$@"
+fi
 
 engine=
 work="$(mktemp -d "${TMPDIR:-/tmp}/capsule-engine.XXXXXX")"
@@ -42,3 +56,7 @@ fi
 dist/capsule bench jail "$@"
 echo
 python3 bench/door.py dist/capsule-run
+if [ "$part" = all ]; then
+  echo
+  python3 bench/wasm.py dist/capsule
+fi

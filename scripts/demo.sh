@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Shows the main job on real input: code that nobody has read, in a jail.
+# Shows the main jobs on real input: a workflow of tasks, each in a sandbox of its own;
+# then commands that nobody has read, in a jail.
 set -uo pipefail
 # shellcheck source=scripts/env.sh
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 scripts/build.sh
 
 run="$root/dist/capsule-run"
+capsule="$root/dist/capsule"
+tasks="$root/examples/tasks"
 examples="$root/examples/jail"
 work="$(mktemp -d "${TMPDIR:-/tmp}/capsule-demo.XXXXXX")"
 trap 'rm -rf "$work"' EXIT
@@ -14,12 +17,18 @@ failed=0
 bold=$'\e[1m' plain=$'\e[0m'
 [ -t 1 ] || bold='' plain=''
 title() { printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
-# show WANTED COMMAND...: prints the command, runs it, and checks its exit code.
+# show WANTED ARGUMENTS...: prints the command, runs it in a jail, and checks its exit code.
 show() {
-  local wanted="$1" code=0
+  local wanted="$1"
   shift
-  printf '$ capsule-run %s\n' "$(shorten "$@")"
-  "$run" "$@" || code=$?
+  play "$wanted" capsule-run "$run" "$@"
+}
+# play WANTED NAME PROGRAM ARGUMENTS...: the same for any program.
+play() {
+  local wanted="$1" name="$2" program="$3" code=0
+  shift 3
+  printf '$ %s %s\n' "$name" "$(shorten "$@")"
+  "$program" "$@" || code=$?
   if [ "$code" != "$wanted" ]; then
     echo "demo: exit code $code in place of $wanted" >&2
     failed=1
@@ -33,34 +42,56 @@ shorten() {
       *[[:space:]\;\&\|\<\>\(\)\{\}]*) printf "'%s' " "$word" ;;
       *) printf '%s ' "$word" ;;
     esac
-  done | sed "s|$examples|examples/jail|g; s|$work|/tmp/demo|g"
+  done | sed "s|$examples|examples/jail|g; s|$tasks|examples/tasks|g; s|$work|/tmp/demo|g"
 }
 
-title "1. A program analyses a data file that it can read, and nothing else"
+title "1. A Python function in a sandbox of its own"
+cat "$tasks/hello.py"
+play 0 capsule "$capsule" run "$tasks/hello.py"
+
+title "2. A workflow: parallel sub-tasks, a retry that helps, a timeout, a denied host and file"
+play 0 capsule "$capsule" run "$tasks/workflow.py" >"$work/workflow"
+cat "$work/workflow"
+# What each sub-task had to come to.
+for wanted in '2262 primes' 'retry: the service answered' 'timeout: .*Timeout' \
+  'host: .*Denied' 'file: .*FileNotFoundError'; do
+  grep -q "^$wanted" "$work/workflow" || {
+    echo "demo: nothing says '$wanted'" >&2
+    failed=1
+  }
+done
+
+title "3. The same workflow, told step by step: the retry"
+"$capsule" run --verbose "$tasks/workflow.py" 2>&1 >/dev/null | grep 'fetch' || failed=1
+
+title "4. Files: one folder to read, one to write, and nothing else"
+play 0 capsule "$capsule" run "$tasks/files/main.py" && cat "$tasks/files/report/kepler.txt"
+
+title "5. A program analyses a data file that it can read, and nothing else"
 show 0 --bind "$examples:/workspace" -- python3 analyse.py planets.csv
 
-title "2. A program tries to break out; each attempt is refused"
+title "6. A program tries to break out; each attempt is refused"
 echo "hunter2" >"$work/secret"
 show 0 --bind "$examples:/workspace" -e "SECRET_FILE=$work/secret" -- python3 mischief.py
 
-title "3. A program eats memory: it is ended at its limit"
+title "7. A program eats memory: it is ended at its limit"
 show 137 --memory 64M -- python3 -c 'data = bytearray(1 << 30)'
 
-title "4. A program never ends: it is ended at its timeout, with all that it started"
+title "8. A program never ends: it is ended at its timeout, with all that it started"
 show 124 --timeout 1s -- sh -c 'sleep 1000 & echo "working..."; while :; do :; done'
 
-title "5. A fork bomb: the kernel refuses, the run goes on and says so"
+title "9. A fork bomb: the kernel refuses, the run goes on and says so"
 # Without a control group nothing counts the refusals, and the run is a success.
 counted=0
 "$run" --dry-run --require pids -- true >/dev/null 2>&1 && counted=1
 show "$counted" --max-pids 20 -- bash -c 'for i in {1..60}; do sleep 1 & done 2>/dev/null; echo survived; exit 0' 2> >(grep -v 'fork' >&2)
 
-title "6. The same for programs: one JSON object in, one out"
+title "10. The same for programs: one JSON object in, one out"
 printf '$ echo %s | capsule-run --json --pretty\n' "'{\"command\":[\"python3\",\"-c\",\"print(6*7)\"]}'"
 echo '{"command":["python3","-c","print(6*7)"]}' | "$run" --json --pretty || failed=1
 
-title "7. What this host can enforce"
-"$root/dist/capsule" doctor || failed=1
+title "11. What this host can enforce"
+"$capsule" doctor || failed=1
 
 [ "$failed" = 0 ] && title "All as it should be."
 exit "$failed"

@@ -1,0 +1,337 @@
+"""What tasks in WebAssembly cost: start, edits, sub-tasks and CPU work, side by side.
+
+usage: wasm.py CAPSULE [--peer VENV] [--rounds N] [--edits N] [--only PART]... [--json FILE]
+
+Contenders of one table take turns in every round, so that a busy machine is busy for
+all of them; compare ratios of one run, not times of two. --peer names a virtual
+environment with another runtime of the same interface (a command `capsule` that runs
+a file with --json); what it needs to build programs must be in there too.
+
+Every run's answer is checked: a run that fails ends the benchmark.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PYTHON = "/usr/bin/python3"
+
+HELLO = """from capsule import task
+
+@task(name="main", compute="LOW", ram="64MB")
+def main() -> str:
+    return "Hello from Capsule!"
+"""
+
+CALLS = """import time
+
+from capsule import task
+
+@task(name="child", compute="HIGH", ram="64MB", timeout="1m")
+def child(seconds: float) -> float:
+    if seconds:
+        time.sleep(seconds)
+    return seconds
+
+def value(answer):
+    # Some runtimes answer with an envelope.
+    return answer["result"] if isinstance(answer, dict) else answer
+
+@task(name="main", compute="HIGH", ram="64MB", timeout="5m")
+def main() -> int:
+    return {body}
+"""
+IN_TURN = "sum(value(child({seconds})) == {seconds} for _ in range({count}))"
+AT_ONCE = "len(child.map([{seconds}] * {count}))"
+
+# Runs as a program of tasks (its function `main`), and natively by `import`.
+CPU = '''import hashlib
+import json
+import random
+import re
+import time
+
+
+def fib(n=24):
+    return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+
+def loop():
+    total = 0
+    for i in range(1_000_000):
+        total += i & 7
+    return total
+
+
+def texts():
+    counts = {}
+    for i in range(200_000):
+        key = str(i % 5000)
+        counts[key] = counts.get(key, 0) + 1
+    return len(counts)
+
+
+def documents():
+    rows = [{"id": i, "name": f"row {i}", "tags": ["a", "b"], "x": i / 7} for i in range(10_000)]
+    return len(json.loads(json.dumps(rows)))
+
+
+def sort():
+    numbers = random.Random(1)
+    return sorted(numbers.random() for _ in range(150_000))[0] >= 0
+
+
+def digest():
+    return hashlib.sha256(bytes(5_000_000)).hexdigest()[:8]
+
+
+def pattern():
+    text = "user@example.org, nobody at nowhere; " * 3000
+    return len(re.findall(r"[\\w.]+@[\\w.]+\\.\\w+", text))
+
+
+WORK = {function.__name__: function for function in (fib, loop, texts, documents, sort, digest, pattern)}
+
+
+def main(times="1"):
+    """Milliseconds of each, the least of so many."""
+    taken = {}
+    for name, function in WORK.items():
+        for _ in range(int(times)):
+            began = time.perf_counter()
+            function()
+            took = (time.perf_counter() - began) * 1000
+            taken[name] = min(took, taken.get(name, took))
+    return taken
+'''
+
+
+class Way:
+    """One way to run something, and what it took."""
+
+    def __init__(self, name, command, wanted=None, before=None, environment=None, folder="/"):
+        self.name = name
+        self.command = command
+        self.wanted = wanted
+        self.before = before
+        self.environment = environment or dict(os.environ)
+        self.folder = folder
+        self.walls = []
+        self.processor = []
+        self.memory = 0
+
+    def run(self, counts=True):
+        """Runs it once, and checks its answer."""
+        if self.before:
+            self.before()
+        os.chdir(self.folder)
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+            actions = [(os.POSIX_SPAWN_DUP2, out.fileno(), 1), (os.POSIX_SPAWN_DUP2, errors.fileno(), 2)]
+            began = time.perf_counter()
+            process = os.posix_spawn(self.command[0], self.command, self.environment, file_actions=actions)
+            _, status, usage = os.wait4(process, 0)
+            took = time.perf_counter() - began
+            out.seek(0)
+            errors.seek(0)
+            self.check(os.waitstatus_to_exitcode(status), out.read(), errors.read())
+        if counts:
+            self.walls.append(took * 1000)
+            self.processor.append((usage.ru_utime + usage.ru_stime) * 1000)
+            self.memory = max(self.memory, usage.ru_maxrss)
+
+    def check(self, code, out, errors):
+        if code == 0 and self.wanted is None:
+            return
+        try:
+            answer = json.loads(out)["result"] if code == 0 else None
+        except (ValueError, KeyError, TypeError):
+            answer = None
+        if answer != self.wanted:
+            told = (errors or out).decode("utf-8", "replace").strip()[-2000:]
+            sys.exit(f"bench: {self.name}: exit code {code}, {answer!r} in place of {self.wanted!r}\n{told}")
+
+    def figures(self):
+        return {
+            "name": self.name,
+            "runs": len(self.walls),
+            "min_ms": min(self.walls),
+            "p50_ms": statistics.median(self.walls),
+            "processor_p50_ms": statistics.median(self.processor),
+            "max_resident_kib": self.memory,
+        }
+
+
+def interleave(ways, rounds):
+    for way in ways:
+        # Caches of the first run are no part of the figure.
+        way.run(counts=False)
+    for _ in range(rounds):
+        for way in ways:
+            way.run()
+    return [way.figures() for way in ways]
+
+
+def table(title, figures, reference):
+    """Prints it; each ratio is that of `reference` to the line."""
+    print(f"\n{title}\n")
+    print(f"  {'milliseconds':<34}{'min':>9}{'p50':>9}{'cpu p50':>9}{'MiB':>7}{'runs':>6}   capsule is")
+    base = next(row for row in figures if row["name"] == reference)
+    for row in figures:
+        ratio = "" if row is base else f"{base['p50_ms'] / row['p50_ms']:>9.2f}x"
+        print(
+            f"  {row['name']:<34}{row['min_ms']:>9.2f}{row['p50_ms']:>9.2f}{row['processor_p50_ms']:>9.2f}"
+            f"{row['max_resident_kib'] / 1024:>7.0f}{row['runs']:>6}{ratio}"
+        )
+
+
+class Bench:
+    def __init__(self, options, work):
+        self.options = options
+        self.work = work
+        self.capsule = str(Path(options.capsule).resolve())
+        self.peer = options.peer and Path(options.peer).resolve()
+
+    def program(self, owner, name, text):
+        folder = self.work / owner
+        folder.mkdir(exist_ok=True)
+        path = folder / name
+        path.write_text(text)
+        return path
+
+    def of_capsule(self, name, path, wanted, **more):
+        return Way(name, [self.capsule, "run", "--json", str(path)], wanted, **more)
+
+    def of_peer(self, name, path, wanted, **more):
+        binaries = self.peer / "bin"
+        path_variable = f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}"
+        environment = {**os.environ, "VIRTUAL_ENV": str(self.peer), "PATH": path_variable}
+        command = [str(binaries / "capsule"), "run", path.name, "--json"]
+        # It keeps its cache in the current folder.
+        return Way(name, command, wanted, environment=environment, folder=str(path.parent), **more)
+
+    def starts(self):
+        """A program that says hello: warm, and after an edit."""
+        hello = "Hello from Capsule!"
+
+        def edit(path):
+            def append():
+                with path.open("a") as file:
+                    file.write(f"# edited at {time.time_ns()}\n")
+
+            return append
+
+        edited = self.program("capsule", "edited.py", HELLO)
+        ways = [
+            self.of_capsule("capsule run", self.program("capsule", "hello.py", HELLO), hello),
+            self.of_capsule("capsule run, after an edit", edited, hello, before=edit(edited)),
+            Way("python3 -c pass", [PYTHON, "-c", "pass"]),
+            Way("bare spawn (/bin/true)", ["/bin/true"]),
+        ]
+        if self.peer:
+            ways.insert(2, self.of_peer("peer run", self.program("peer", "hello.py", HELLO), hello))
+        figures = interleave(ways, self.options.rounds)
+        if self.peer and self.options.edits:
+            edited = self.program("peer-edited", "edited.py", HELLO)
+            way = self.of_peer("peer run, after an edit", edited, hello, before=edit(edited))
+            for _ in range(self.options.edits):
+                way.run()
+            figures.insert(3, way.figures())
+        table("start: a program that says hello", figures, "capsule run")
+        return figures
+
+    def calls(self):
+        """Sub-tasks: a hundred that do nothing, twenty that sleep."""
+        found = []
+        for title, count, seconds in (
+            ("100 sub-tasks that do nothing", 100, 0),
+            ("20 sub-tasks that sleep 100 ms each", 20, 0.1),
+        ):
+            bodies = {"in turn": IN_TURN, "map": AT_ONCE}
+            ways = []
+            for how, body in bodies.items():
+                text = CALLS.format(body=body.format(count=count, seconds=seconds))
+                path = self.program("capsule", f"calls_{count}_{how.replace(' ', '_')}.py", text)
+                ways.append(self.of_capsule(f"capsule, {how}", path, count))
+                if self.peer and how == "in turn":
+                    path = self.program(f"peer-{count}", "calls.py", text)
+                    ways.append(self.of_peer(f"peer, {how}", path, count))
+            figures = interleave(ways, max(3, self.options.rounds // 4))
+            table(title, figures, "capsule, map")
+            found.append({"title": title, "figures": figures})
+        return found
+
+    def processor(self):
+        """CPU work: the same functions natively and in a task, the least of all rounds."""
+        path = self.program("capsule", "work.py", CPU)
+        native = [
+            PYTHON, "-c",
+            "import json, sys; sys.path.insert(0, sys.argv[1]); import work; print(json.dumps({'result': work.main(3)}))",
+            str(path.parent),
+        ]
+        inside = [self.capsule, "run", "--json", str(path), "3"]
+        least = {"native": {}, "task": {}}
+        for _ in range(max(3, self.options.rounds // 8)):
+            for name, command in (("native", native), ("task", inside)):
+                for what, took in answer(command).items():
+                    least[name][what] = min(took, least[name].get(what, took))
+        rows = [
+            {"name": what, "native_ms": took, "task_ms": least["task"][what], "ratio": least["task"][what] / took}
+            for what, took in least["native"].items()
+        ]
+        print("\nCPU work, the least of all rounds\n")
+        print(f"  {'milliseconds':<14}{'native':>10}{'in a task':>11}{'ratio':>8}")
+        for row in rows:
+            print(f"  {row['name']:<14}{row['native_ms']:>10.1f}{row['task_ms']:>11.1f}{row['ratio']:>7.1f}x")
+        return rows
+
+
+def answer(command):
+    with tempfile.TemporaryFile() as out:
+        process = os.posix_spawn(
+            command[0], command, dict(os.environ), file_actions=[(os.POSIX_SPAWN_DUP2, out.fileno(), 1)]
+        )
+        _, status = os.waitpid(process, 0)
+        out.seek(0)
+        if status != 0:
+            sys.exit(f"bench: {command[0]} failed: {out.read().decode('utf-8', 'replace')[-2000:]}")
+        return json.loads(out.read())["result"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("capsule", help="the binary")
+    parser.add_argument("--peer", metavar="VENV", help="another runtime's virtual environment")
+    parser.add_argument("--rounds", type=int, default=40, help="rounds of the first table (default 40)")
+    parser.add_argument("--edits", type=int, default=1, help="edits of the peer, seconds each (default 1)")
+    parser.add_argument("--only", action="append", choices=["starts", "calls", "processor"], help="one part; may be given again")
+    parser.add_argument("--json", metavar="FILE", help="write all figures there")
+    options = parser.parse_args()
+    output = options.json and Path(options.json).resolve()
+    if options.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    work = Path(tempfile.mkdtemp(prefix="capsule-bench."))
+    try:
+        bench = Bench(options, work)
+        load = os.getloadavg()
+        kernel = f"{platform.system()} {platform.release()}"
+        print(f"{os.cpu_count()} processors, {kernel}, load {load[0]:.1f} at the start")
+        parts = options.only or ["starts", "calls", "processor"]
+        found = {part: getattr(bench, part)() for part in parts}
+        load_after = os.getloadavg()
+        print(f"\nload {load_after[0]:.1f} at the end")
+        if output:
+            about = {"processors": os.cpu_count(), "kernel": kernel, "load": [load[0], load_after[0]]}
+            output.write_text(json.dumps({**about, **found}, indent=2) + "\n")
+    finally:
+        os.chdir("/")
+        shutil.rmtree(work, ignore_errors=True)
+
+
+main()
