@@ -21,6 +21,7 @@ mod limits;
 mod output;
 mod project;
 mod settings;
+mod value;
 pub mod workers;
 mod workflow;
 
