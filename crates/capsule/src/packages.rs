@@ -123,8 +123,16 @@ fn unwritable(path: &Path, error: &io::Error) -> Failure {
     )
 }
 
+/// Python looks for `pip`, and for all that pip imports, in the current folder first. That
+/// may be the project's, and whatever it holds would run here, outside of any sandbox. So
+/// pip starts where nobody but the user has written.
 fn pip(requirements: &[String], target: &Path, options: &[&str]) -> Result<Output, Failure> {
+    let target = &std::path::absolute(target).map_err(|error| {
+        let message = format!("{} is no folder: {error}", target.display());
+        Failure::new(ErrorCode::PackagesFailed, message)
+    })?;
     Command::new("python3")
+        .current_dir(target.parent().unwrap_or(Path::new("/")))
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"])
         .args([
             "--no-compile",

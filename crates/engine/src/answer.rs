@@ -44,7 +44,13 @@ pub(crate) fn explain(function: &Function, error: GuestError) -> EnvelopeError {
             };
             let hint = (code == ErrorCode::MemoryLimit)
                 .then(|| format!("it may use {}; the option ram sets that", function.ram));
-            (kind, message, code, hint, traceback)
+            (
+                clipped(kind, 200),
+                clipped(message, MOST_TEXT),
+                code,
+                hint,
+                clipped(traceback, MOST_TEXT),
+            )
         }
         GuestError::OutOfFuel => (
             "FuelExhausted".to_owned(),
@@ -80,6 +86,17 @@ pub(crate) fn explain(function: &Function, error: GuestError) -> EnvelopeError {
         }
     };
     EnvelopeError { error_type, message, code, hint, traceback }
+}
+
+/// The guest's own texts are shorter; one that was tampered with sends what it likes.
+const MOST_TEXT: usize = 128 * 1024;
+
+fn clipped(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.push('…');
+    }
+    text
 }
 
 /// The error of a call, for the task that made it.

@@ -26,12 +26,18 @@ struct Declaration {
 
 /// More tasks than any program has.
 const MOST: usize = 10_000;
+/// Longer than the declarations of any program; a value in memory is many times its text.
+const MOST_TEXT: usize = 8 << 20;
 
 /// Reads what a program declared; `defaults` stand for options that it does not set.
 pub(crate) fn functions(
     json: &str,
     defaults: &BTreeMap<String, Value>,
 ) -> Result<BTreeMap<String, Function>, Failure> {
+    if json.len() > MOST_TEXT {
+        let message = format!("the program's declarations take more than {MOST_TEXT} bytes");
+        return Err(Failure::new(ErrorCode::InvalidDeclaration, message));
+    }
     let declarations: Vec<Declaration> = serde_json::from_str(json).map_err(|_| {
         Failure::new(ErrorCode::InvalidDeclaration, "the program's declarations cannot be read")
     })?;
@@ -42,7 +48,12 @@ pub(crate) fn functions(
     let mut functions = BTreeMap::new();
     for declaration in declarations {
         let function = function(&declaration, defaults)?;
-        functions.insert(function.name.clone(), function);
+        let Declaration { name, file, line, .. } = declaration;
+        if functions.insert(name.clone(), function).is_some() {
+            // The guest refuses that, too; but it is the guest's own memory that it looks at.
+            let message = format!("{file}:{line}: two tasks are named {name:?}");
+            return Err(Failure::new(ErrorCode::InvalidDeclaration, message));
+        }
     }
     Ok(functions)
 }
@@ -331,6 +342,16 @@ mod tests {
         assert_eq!(function.isolation, Isolation::Jail);
         assert_eq!(declared(json!({"compute": "1_000_000"})).unwrap().compute.units(), 1_000_000);
         assert_eq!(declared(json!({"timeout": 250})).unwrap().timeout.as_millis(), 250);
+    }
+
+    #[test]
+    fn declarations_are_bounded_and_each_name_stands_once() {
+        let one = json!({"name": "t", "options": {}, "file": "main.py", "line": 3});
+        let told = functions(&json!([one, one]).to_string(), &BTreeMap::new()).unwrap_err();
+        assert_eq!(told.message, "main.py:3: two tasks are named \"t\"");
+        let long = format!("[{}]", "0,".repeat(MOST_TEXT / 2));
+        let told = functions(&long, &BTreeMap::new()).unwrap_err();
+        assert!(told.message.contains("take more than"), "{}", told.message);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod output;
 mod project;
 mod session;
 mod settings;
+mod value;
 pub mod workers;
 mod workflow;
 

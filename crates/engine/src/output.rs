@@ -48,7 +48,13 @@ impl Output {
 #[derive(Default)]
 pub(crate) struct Held {
     /// None once nothing is held back any more.
-    pieces: Mutex<Option<Vec<Piece>>>,
+    pieces: Mutex<Option<Pieces>>,
+}
+
+#[derive(Default)]
+struct Pieces {
+    list: Vec<Piece>,
+    bytes: usize,
 }
 
 pub(crate) type Piece = (Channel, Vec<u8>);
@@ -59,16 +65,21 @@ const MOST_HELD: usize = 1 << 20;
 impl Held {
     /// Begins to hold back.
     pub(crate) fn hold() -> Self {
-        Self { pieces: Mutex::new(Some(Vec::new())) }
+        Self { pieces: Mutex::new(Some(Pieces::default())) }
     }
 
     /// Keeps it, if it holds back.
     pub(crate) fn keep(&self, channel: Channel, bytes: &[u8]) -> bool {
         match &mut *self.pieces.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(pieces) => {
-                let held: usize = pieces.iter().map(|(_, piece)| piece.len()).sum();
-                let kept = &bytes[..bytes.len().min(MOST_HELD - held.min(MOST_HELD))];
-                pieces.push((channel, kept.to_vec()));
+            Some(Pieces { list, bytes: held }) => {
+                let kept = &bytes[..bytes.len().min(MOST_HELD - *held)];
+                *held += kept.len();
+                // A program may print nothing, or one byte, a million times.
+                match list.last_mut() {
+                    Some((last, piece)) if *last == channel => piece.extend_from_slice(kept),
+                    _ if kept.is_empty() => {}
+                    _ => list.push((channel, kept.to_vec())),
+                }
                 true
             }
             None => false,
@@ -78,6 +89,26 @@ impl Held {
     /// Holds back no more; what was held so far.
     pub(crate) fn release(&self) -> Vec<Piece> {
         let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
-        pieces.take().unwrap_or_default()
+        pieces.take().unwrap_or_default().list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_back_is_bounded_in_bytes_and_in_pieces() {
+        let held = Held::hold();
+        for _ in 0..100_000 {
+            assert!(held.keep(Channel::Stdout, b""));
+            assert!(held.keep(Channel::Stdout, b"x"));
+        }
+        assert!(held.keep(Channel::Stderr, &vec![b'y'; 2 * MOST_HELD]));
+        assert!(held.keep(Channel::Stdout, b"z"));
+        let pieces = held.release();
+        assert_eq!(pieces.len(), 2);
+        assert_eq!(pieces.iter().map(|(_, piece)| piece.len()).sum::<usize>(), MOST_HELD);
+        assert!(!held.keep(Channel::Stdout, b"now"));
     }
 }

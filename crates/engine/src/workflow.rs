@@ -19,6 +19,7 @@ use crate::event::{CallId, Observer, TaskEvent};
 use crate::limits::RunLimits;
 use crate::output::{Held, Output};
 use crate::project::Project;
+use crate::value::{self, Bytes};
 use crate::workers;
 
 /// What runs the tasks.
@@ -48,6 +49,8 @@ struct Shared {
     levels: Vec<Semaphore>,
     calls: AtomicUsize,
     ids: AtomicU64,
+    /// Bytes of arguments that calls hold, while they wait and run.
+    given: Arc<Bytes>,
     /// The sandbox in which the program was loaded, if the first call can go on there.
     loaded: Mutex<Option<Loaded>>,
 }
@@ -58,6 +61,8 @@ struct Loaded {
     exit: Arc<Exit>,
 }
 
+/// No task has a longer name.
+const LONGEST_NAME: usize = 800;
 /// Private files of a sandbox.
 pub(crate) const DISK: ByteSize = ByteSize::from_mib(256);
 /// What a sandbox may receive from the network in all.
@@ -90,6 +95,7 @@ impl Workflow {
             levels,
             calls: AtomicUsize::new(0),
             ids: AtomicU64::new(1),
+            given: Arc::new(Bytes::new(limits.arguments)),
             loaded: Mutex::new(None),
         });
         shared.declare().await?;
@@ -288,9 +294,9 @@ impl Shared {
         execution.ram_used = execution.ram_used.max(usage.ram);
         execution.host_requests.extend(requests(usage.requests));
         // A guest's answer is text until it is known to be JSON.
-        let value = result?;
-        RawValue::from_string(value)
-            .map_err(|error| GuestError::Crashed(format!("its answer is not JSON: {error}")))
+        value::of(&result?).map_err(|error| {
+            GuestError::Crashed(format!("its answer cannot be passed on: {error}"))
+        })
     }
 
     fn guest(self: &Arc<Self>, isolation: Isolation) -> Result<Loaded, Failure> {
@@ -371,7 +377,29 @@ impl Outside for Exit {
                 traceback: String::new(),
             })));
         };
+        let held = if function.len() > LONGEST_NAME {
+            Err(Failure::new(
+                ErrorCode::UnknownFunction,
+                "the program has no task with a name that long",
+            ))
+        } else {
+            Bytes::hold(&workflow.given, arguments.len()).ok_or_else(|| {
+                let message = format!(
+                    "the arguments of calls under way take more than {} bytes",
+                    workflow.limits.arguments
+                );
+                Failure::new(ErrorCode::CallLimit, message)
+            })
+        };
+        let held = match held {
+            Ok(held) => held,
+            Err(failure) => return Box::pin(std::future::ready(Err(GuestError::Failed(failure)))),
+        };
         let call = workflow.call(function.to_owned(), arguments, frame);
+        let call = async move {
+            let _held = held;
+            call.await
+        };
         Box::pin(async move {
             match workers::elsewhere(call).await.value {
                 Ok(value) => Ok(value.get().to_owned()),

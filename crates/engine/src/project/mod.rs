@@ -256,8 +256,7 @@ impl Project {
     }
 
     fn with_settings(mut self) -> Result<Self, ProjectError> {
-        if let Ok(Some(text)) = self.read(settings::FILE) {
-            let text = String::from_utf8_lossy(&text);
+        if let Some(text) = self.text(settings::FILE).map_err(ProjectError::Settings)? {
             self.settings = Settings::parse(&text).map_err(ProjectError::Settings)?;
         }
         Ok(self)
@@ -305,8 +304,7 @@ impl Project {
     /// A line that is more than a name with versions: it could name a folder, another
     /// index, or code to be run.
     pub fn requirements(&self) -> Result<Vec<String>, Failure> {
-        let text = self.read("requirements.txt").ok().flatten().unwrap_or_default();
-        let text = String::from_utf8_lossy(&text).into_owned();
+        let text = self.text("requirements.txt")?.unwrap_or_default();
         let lines = text.lines().map(|line| line.split(" #").next().unwrap_or_default().trim());
         let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
         let mut found: Vec<String> = Vec::new();
@@ -388,6 +386,27 @@ impl Project {
 
     fn found(&self, path: &str, is_package: bool, bytes: Vec<u8>) -> Source {
         Source { path: format!("{}{path}", self.prefix), is_package, bytes }
+    }
+
+    /// A file that the user wrote for Capsule; None if there is none. One that is there and
+    /// cannot be read is an error: what it says would be ignored.
+    fn text(&self, path: &str) -> Result<Option<String>, Failure> {
+        let unusable = |why: &str| {
+            Failure::new(ErrorCode::InvalidConfig, format!("{path} cannot be used: {why}"))
+        };
+        match self.read(path) {
+            Ok(Some(bytes)) => {
+                String::from_utf8(bytes).map(Some).map_err(|_| unusable("it is not UTF-8"))
+            }
+            Ok(None) if self.bundle.is_none() && self.root.join(path).exists() => {
+                Err(unusable("it is no file, or too large"))
+            }
+            Ok(None) => Ok(None),
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::XDEV.raw_os_error()) => {
+                Err(unusable("it is a link that leaves the project's folder"))
+            }
+            Err(error) => Err(unusable(&error.to_string())),
+        }
     }
 
     /// A file of the program; None if there is none.
@@ -520,6 +539,24 @@ mod tests {
         ] {
             assert_eq!(project.source(module), None, "{module:?}");
         }
+    }
+
+    #[test]
+    fn settings_that_cannot_be_read_are_not_ignored() {
+        let (folder, project) = project();
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::write(elsewhere.path().join("x"), "[tasks]\ndefault_ram = \"32MB\"\n").unwrap();
+        for name in ["requirements.txt", "capsule.toml"] {
+            let path = folder.path().join(name);
+            let _ = fs::remove_file(&path);
+            symlink(elsewhere.path().join("x"), &path).unwrap();
+        }
+        assert_eq!(project.requirements().unwrap_err().code, ErrorCode::InvalidConfig);
+        let main = folder.path().join("src/main.py");
+        let error = Project::open(main.to_str()).err().unwrap();
+        let told = error.into_failure();
+        assert_eq!(told.code, ErrorCode::InvalidConfig);
+        assert!(told.message.contains("leaves the project"), "{}", told.message);
     }
 
     #[test]
