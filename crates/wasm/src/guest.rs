@@ -21,7 +21,7 @@ use wasmtime::{Engine, Store, Trap};
 use crate::host::bindings::capsule::guest::types::{self, Step};
 use crate::host::bindings::{Python, PythonPre};
 use crate::host::{Event, State, bindings};
-use crate::memory::{Pool, Recycling};
+use crate::memory::{Pool, Recycling, Stacks};
 use crate::runtime::{self, FUEL_SLICE, Prepared};
 
 /// A prepared guest, loaded into this process.
@@ -38,7 +38,7 @@ impl Runtime {
     /// When its files cannot be mapped or are not what they should be.
     pub fn new(prepared: &Prepared, most_idle: usize) -> wasmtime::Result<Self> {
         let pool = Pool::new(prepared.image()?, most_idle)?;
-        let engine = runtime::runner(&pool)?;
+        let engine = runtime::runner(&pool, Stacks::new(most_idle))?;
         let component = prepared.component(&engine)?;
         let mut linker = Linker::<State>::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;

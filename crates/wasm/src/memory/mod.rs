@@ -10,7 +10,9 @@
 mod image;
 mod pool;
 mod slot;
+mod stacks;
 mod sys;
 
 pub use image::Image;
 pub use pool::{Pool, Recycling};
+pub(crate) use stacks::Stacks;
