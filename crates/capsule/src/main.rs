@@ -23,6 +23,11 @@ use clap::Parser;
 
 use commands::Verb;
 
+/// musl's allocator gives memory back to the kernel after every task, and takes it again
+/// for the next, a page at a time.
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 /// Run code that nobody has read yet, and let it do no harm
 #[derive(Debug, Parser)]
 #[command(name = "capsule", version, max_term_width = 100, arg_required_else_help = true)]

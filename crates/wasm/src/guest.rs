@@ -22,7 +22,7 @@ use crate::host::bindings::capsule::guest::types::{self, Step};
 use crate::host::bindings::{Python, PythonPre};
 use crate::host::{self, Event, State, bindings};
 use crate::layer::Packages;
-use crate::memory::{Pool, Recycling};
+use crate::memory::{Pool, Recycling, Stacks};
 use crate::runtime::{self, FUEL_SLICE, Prepared};
 
 /// A prepared guest, loaded into this process.
@@ -39,11 +39,15 @@ impl Runtime {
     /// # Errors
     /// When its files cannot be mapped or are not what they should be.
     pub fn new(prepared: &Prepared, most_idle: usize) -> wasmtime::Result<Self> {
-        Self::with_pool(prepared, Pool::new(prepared.image()?, most_idle)?)
+        Self::with_pool(prepared, Pool::new(prepared.image()?, most_idle)?, most_idle)
     }
 
-    pub(crate) fn with_pool(prepared: &Prepared, pool: Pool) -> wasmtime::Result<Self> {
-        let engine = runtime::runner(&pool)?;
+    pub(crate) fn with_pool(
+        prepared: &Prepared,
+        pool: Pool,
+        most_idle: usize,
+    ) -> wasmtime::Result<Self> {
+        let engine = runtime::runner(&pool, Stacks::new(most_idle))?;
         let component = prepared.component(&engine)?;
         let mut linker = Linker::<State>::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;

@@ -82,7 +82,7 @@ impl Prepared {
         self.compile(&packages.folder).await?;
         let pool = Pool::to_save(self.image().map_err(LayerError::Cache)?);
         let pool = pool.map_err(LayerError::Cache)?;
-        let runtime = Runtime::with_pool(self, pool.clone()).map_err(LayerError::Sandbox)?;
+        let runtime = Runtime::with_pool(self, pool.clone(), 0).map_err(LayerError::Sandbox)?;
         let mut guest = runtime.guest(Arc::new(Nowhere)).map_err(LayerError::Refused)?;
         let grant = grant(&packages.folder, Access::ReadOnly);
         let failed = guest.absorb(packages, &grant).await.map_err(LayerError::Import)?;
@@ -103,7 +103,7 @@ impl Prepared {
             invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)";
         let pool = Pool::new(self.image().map_err(LayerError::Cache)?, 0);
         let pool = pool.map_err(LayerError::Cache)?;
-        let runtime = Runtime::with_pool(self, pool).map_err(LayerError::Sandbox)?;
+        let runtime = Runtime::with_pool(self, pool, 0).map_err(LayerError::Sandbox)?;
         let mut guest = runtime.guest(Arc::new(Nowhere)).map_err(LayerError::Refused)?;
         let grant = grant(folder, Access::ReadWrite);
         guest.evaluate(CODE, "<compile>", &grant).await.map_err(LayerError::Import)?;

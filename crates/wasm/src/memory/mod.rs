@@ -10,6 +10,7 @@
 mod image;
 mod pool;
 mod slot;
+mod stacks;
 mod sys;
 #[cfg(test)]
 mod tests;
@@ -17,3 +18,4 @@ mod tests;
 pub(crate) use image::Image;
 pub(crate) use pool::Pool;
 pub use pool::Recycling;
+pub(crate) use stacks::Stacks;

@@ -7,9 +7,10 @@ use std::os::unix::fs::FileExt;
 use std::ptr::{self, NonNull};
 
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
-use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
+use wasmtime::{LinearMemory, MemoryCreator, MemoryType, StackCreator, StackMemory};
 
 use super::pool::Pool;
+use super::stacks::{Stack, Stacks};
 
 /// Bytes of a page of this machine (x86_64 and most aarch64 kernels).
 pub(super) const PAGE: usize = 4096;
@@ -78,12 +79,23 @@ impl Mapping {
         Ok(())
     }
 
-    /// Forgets what `length` bytes hold, and lets nobody touch them.
-    pub(super) fn shut(&mut self, start: usize, length: usize) -> io::Result<()> {
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Forgets what `length` bytes hold: they are zero, and take no memory.
+    pub(super) fn forget(&mut self, start: usize, length: usize) -> io::Result<()> {
         let base = self.at(start, length)?.cast();
         // SAFETY: the range is ours and `&mut self` says that nobody uses it.
         unsafe { rustix::mm::madvise(base, length, Advice::LinuxDontNeed)? };
-        // SAFETY: as above.
+        Ok(())
+    }
+
+    /// Forgets what `length` bytes hold, and lets nobody touch them.
+    pub(super) fn shut(&mut self, start: usize, length: usize) -> io::Result<()> {
+        self.forget(start, length)?;
+        let base = self.at(start, length)?.cast();
+        // SAFETY: as in `forget`.
         unsafe { rustix::mm::mprotect(base, length, MprotectFlags::empty())? };
         Ok(())
     }
@@ -229,4 +241,31 @@ pub(super) fn look(memory: &dyn Linear) -> &[u8] {
 pub(super) fn look_mut(memory: &mut dyn Linear) -> &mut [u8] {
     // SAFETY: as above, and `&mut` makes it the only reference.
     unsafe { std::slice::from_raw_parts_mut(memory.base(), memory.length()) }
+}
+
+// SAFETY: a stack is `size` bytes, rounded up to pages, that can be read and written, with
+// a page below them that can not; nobody else has the mapping while the `Stack` lives. One
+// that has to be zero is refused, because used ones are not.
+unsafe impl StackCreator for Stacks {
+    fn new_stack(&self, size: usize, zeroed: bool) -> wasmtime::Result<Box<dyn StackMemory>> {
+        if zeroed {
+            return Err(wasmtime::Error::msg("stacks are not zeroed"));
+        }
+        Ok(Box::new(self.take(size)?))
+    }
+}
+
+// SAFETY: `top` and `range` are those of the mapping, the guard is the page below.
+unsafe impl StackMemory for Stack {
+    fn top(&self) -> *mut u8 {
+        self.top()
+    }
+
+    fn range(&self) -> std::ops::Range<usize> {
+        self.range()
+    }
+
+    fn guard_range(&self) -> std::ops::Range<*mut u8> {
+        self.guard()
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wasmtime::{Config, Engine, OptLevel};
 
-use crate::memory::Pool;
+use crate::memory::{Pool, Stacks};
 
 /// Fuel units between two moments at which a running guest lets others run, and its
 /// deadline be looked at: a fifth of a millisecond.
@@ -16,9 +16,11 @@ pub(crate) fn compiler() -> wasmtime::Result<Engine> {
     Engine::new(&settings())
 }
 
-/// An engine whose guests' memories come from `pool`.
-pub(crate) fn runner(pool: &Pool) -> wasmtime::Result<Engine> {
-    Engine::new(settings().with_host_memory(Arc::new(pool.clone())))
+/// An engine whose guests' memories and stacks come from pools.
+pub(crate) fn runner(pool: &Pool, stacks: Stacks) -> wasmtime::Result<Engine> {
+    let mut settings = settings();
+    settings.with_host_memory(Arc::new(pool.clone())).with_host_stack(Arc::new(stacks));
+    Engine::new(&settings)
 }
 
 fn settings() -> Config {
