@@ -58,7 +58,8 @@ fn what_is_granted_while_loading_may_be_looked_at() {
     fs::write(source.join("pack/__init__.py"), "from .part import value\n").unwrap();
     fs::write(source.join("pack/part.py"), "value = 42\n").unwrap();
     let packages = granted(&source, "/packages", Access::ReadOnly);
-    let program = "import sys; sys.path.append('/packages'); import pack\ndef main(): return pack.value";
+    let program =
+        "import sys; sys.path.append('/packages'); import pack\ndef main(): return pack.value";
     let mut guest = sandbox.open(program);
     let grant = grant(&[packages]);
     assert!(block_on(guest.declare(&grant)).unwrap().is_pure);
