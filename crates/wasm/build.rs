@@ -8,7 +8,8 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-env-changed=CAPSULE_RUNTIMES");
     println!("cargo::rerun-if-changed=build.rs");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
-    let folder = env::var_os("CAPSULE_RUNTIMES").map(PathBuf::from);
+    let folder = env::var_os("CAPSULE_RUNTIMES").filter(|folder| !folder.is_empty());
+    let folder = folder.map(PathBuf::from);
     carry(folder.as_deref(), "python", &out)
 }
 
