@@ -408,7 +408,7 @@ def getaddrinfo(host, port, family=0, type=0, proto=0, flags=0):
 
 def create_connection(address, timeout=_socket._GLOBAL_DEFAULT_TIMEOUT, source_address=None, *, all_errors=False):
     """A connected socket."""
-    sock = Socket(_socket.AF_INET6 if ":" in address[0] else _socket.AF_INET)
+    sock = Socket(_socket.AF_INET6 if ":" in plain_name(address[0]) else _socket.AF_INET)
     if timeout is not _socket._GLOBAL_DEFAULT_TIMEOUT:
         sock.settimeout(timeout)
     sock.connect(address)

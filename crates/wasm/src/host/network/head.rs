@@ -4,6 +4,8 @@
 use capsule_backend::address::Host;
 use capsule_spec::host_rule::canonical_port;
 
+use super::log::escaped;
+
 /// A head that is longer is not read.
 pub(super) const HEAD_BYTES: usize = 64 * 1024;
 /// A first line that is longer is not looked at again and again.
@@ -67,7 +69,8 @@ impl RequestHead {
             return Err("its first line is not METHOD TARGET VERSION");
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (method, target) = (text(method), text(target));
+        // A method is a token; of a target, bytes outside ASCII are no part of its host.
+        let (method, target) = (text(method), escaped(target));
         let mut hosts = Vec::new();
         if let Some(host) = host_of_target(&method, &target)? {
             hosts.push(host);

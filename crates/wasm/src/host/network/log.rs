@@ -79,9 +79,10 @@ fn cut(text: &str, most: usize) -> String {
 }
 
 /// Printable ASCII as it is, any other byte as in a URL: `%0A`.
-pub(super) fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: impl AsRef<[u8]>) -> String {
+    let text = text.as_ref();
     let mut out = String::with_capacity(text.len());
-    for byte in text.bytes().take(URL_BYTES * 2) {
+    for &byte in text {
         if byte.is_ascii_graphic() {
             out.push(char::from(byte));
         } else {

@@ -25,8 +25,6 @@ use super::response::{Awaited, Responses, Told, Turns};
 
 /// More requests than this without an answer are not told apart any more.
 const MOST_AWAITED: usize = 1000;
-/// A longer word is no method.
-const METHOD_BYTES: usize = 64;
 
 pub(super) struct Watch {
     policy: Arc<Policy>,
@@ -227,7 +225,7 @@ impl Watch {
                 let message = "TLS is spoken by the host: use ssl, which goes through it";
                 return Err(failure("Denied", message));
             }
-            Nature::Odd => return Err(ambiguous("it has line ends that not everybody knows")),
+            Nature::Odd => return Err(ambiguous("it begins as not every server expects it")),
             Nature::Opaque if *is_first => {
                 out.extend_from_slice(&bytes[*left..]);
                 self.says = Says::Opaque;
@@ -358,8 +356,12 @@ fn nature(bytes: &[u8], is_bare: bool) -> Nature {
     let Some(start) = start else { return Nature::Undecided };
     let text = &bytes[start..];
     let word = text.iter().take_while(|byte| is_token_byte(**byte)).count();
+    // Version 1 and 2 of what proxies put before a request.
+    if text.starts_with(b"PROXY ") || (start > 0 && text[0] == 0) {
+        return Nature::Odd;
+    }
     match text.get(word) {
-        _ if word == 0 || word > METHOD_BYTES => return Nature::Opaque,
+        _ if word == 0 => return Nature::Opaque,
         None => return Nature::Undecided,
         Some(b' ' | b'\t' | b'\r' | b'\n') => {}
         Some(_) => return Nature::Opaque,
