@@ -57,6 +57,8 @@ pub(super) struct Conversation {
     sent: usize,
     calls: Calls,
     has_greeted: bool,
+    /// The guest is gone: its answer counts, its questions do not.
+    is_over: bool,
 }
 
 impl Conversation {
@@ -76,6 +78,7 @@ impl Conversation {
             sent: 0,
             calls: Calls::default(),
             has_greeted: false,
+            is_over: false,
         }
     }
 
@@ -125,6 +128,7 @@ impl Conversation {
 
     /// What the guest said before it ended.
     pub(super) fn last_word(&mut self) -> Word {
+        self.is_over = true;
         // Past the event loop, which may not have heard of these bytes yet.
         loop {
             match receive(&self.stream, self.inbox.bytes()) {
@@ -217,6 +221,7 @@ impl Conversation {
         }
         match said {
             Said::Hello {} => self.has_greeted = true,
+            Said::Source { .. } | Said::Call { .. } | Said::Cancel { .. } if self.is_over => {}
             Said::Source { id, name } => {
                 let module = if is_module(&name) { self.outside.source(&name) } else { None };
                 self.answer(id, What::Module(module.as_ref().map(Module::from)));

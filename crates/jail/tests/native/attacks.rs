@@ -189,12 +189,25 @@ fn calls_without_measure_are_refused() {
 
 #[test]
 fn answers_that_are_not_read_are_not_kept_for_ever() {
+    // All at once: after the first answer that is not read nothing more would be heard.
     let seen = attack(
-        "for id in range(40): say(frame({'call': {'id': id, 'task': 'heavy', 'arguments': '{}'}}))\n\
-         time.sleep(60)",
+        "ids = range(34)\n\
+         calls = [frame({'call': {'id': id, 'task': 'heavy', 'arguments': '{}'}}) for id in ids]\n\
+         say(b''.join(calls))\n\
+         time.sleep(600)",
     )
     .run();
     assert_eq!(seen.crashed(), "it does not read the answers to what it asks");
+    let seen = attack(
+        "say(frame({'call': {'id': 1, 'task': 'heavy', 'arguments': '{}'}}))\n\
+         time.sleep(0.5)\n\
+         say(frame({'call': {'id': 2, 'task': 'echo', 'arguments': '{}'}}))\n\
+         time.sleep(0.5)\n\
+         os._exit(0)",
+    )
+    .run();
+    assert!(matches!(seen.result, Err(GuestError::Crashed(_))), "{seen:#?}");
+    assert_eq!(seen.calls.len(), 1);
 }
 
 #[test]
