@@ -29,9 +29,7 @@ pub(crate) struct Locked {
 /// Locks this process down to what `project` may grant its tasks. Everything that runs
 /// guests has to be mapped, and nothing may have started a thread.
 pub(crate) fn enter(project: &Project, is_verbose: bool) -> Result<Locked, Failure> {
-    if !Lockdown::can_narrow() {
-        start_over()?;
-    }
+    be_alone()?;
     let root = project.root().to_owned();
     let mut common = Lockdown { read: vec![root.clone()], ..Lockdown::default() };
     for granted in project.always().iter().chain(project.mounts()) {
@@ -51,15 +49,17 @@ pub(crate) fn enter(project: &Project, is_verbose: bool) -> Result<Locked, Failu
     Ok(locked)
 }
 
-/// The engine's compiler leaves threads behind, which no lock-down of ours reaches. It
-/// has just stored what it made, so this program begins again, and does not need it.
-fn start_over() -> Result<(), Failure> {
+/// Makes sure that this process has no other thread. The engine's compiler leaves some
+/// behind, which no lock-down of ours reaches and no fork copies. It has just stored what
+/// it made, so this program begins again, and does not need it.
+pub(crate) fn be_alone() -> Result<(), Failure> {
     const AGAIN: &str = "CAPSULE_STARTED_OVER";
+    if Lockdown::can_narrow() {
+        return Ok(());
+    }
     let failed = |why: &str| {
-        Failure::new(
-            ErrorCode::SystemFailure,
-            format!("this process cannot lock itself down: {why}"),
-        )
+        let message = format!("this process cannot lock itself down: {why}");
+        Failure::new(ErrorCode::SystemFailure, message)
     };
     if std::env::var_os(AGAIN).is_some() {
         return Err(failed("it has threads already"));

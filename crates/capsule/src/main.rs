@@ -6,6 +6,7 @@
 mod answer;
 mod attack;
 mod bench;
+mod broker;
 mod commands;
 mod lockdown;
 mod packages;

@@ -105,6 +105,12 @@ fn native(project: &Project, requirements: &[String]) -> Result<Arc<dyn Guests>,
     Ok(Arc::new(Native::new(PathBuf::from("python3")).with_packages(folder)))
 }
 
+/// What runs functions in jails, without a project.
+#[cfg(test)]
+pub(crate) fn any_python() -> Arc<dyn Guests> {
+    Arc::new(Native::new(PathBuf::from("python3")))
+}
+
 /// The user's cache: only ever a saving.
 pub(crate) fn cache() -> PathBuf {
     let variable =

@@ -33,4 +33,4 @@ pub use output::{Output, Sink};
 pub use project::{BundleError, MountOption, Project, ProjectError};
 pub use session::Session;
 pub use settings::Settings;
-pub use workflow::{Backends, Workflow};
+pub use workflow::{Backends, DISK, DOWNLOAD, Workflow};

@@ -64,9 +64,9 @@ struct Loaded {
 /// No task has a longer name.
 const LONGEST_NAME: usize = 800;
 /// Private files of a sandbox.
-pub(crate) const DISK: ByteSize = ByteSize::from_mib(256);
+pub const DISK: ByteSize = ByteSize::from_mib(256);
 /// What a sandbox may receive from the network in all.
-pub(crate) const DOWNLOAD: ByteSize = ByteSize::from_mib(4096);
+pub const DOWNLOAD: ByteSize = ByteSize::from_mib(4096);
 /// Loading a program may take this long, and use this much.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -15,7 +15,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::tree::Tree;
-use crate::{answer, lockdown, program, progress, wire};
+use crate::{answer, broker, lockdown, program, progress, wire};
 
 /// What to run, and how to tell of it.
 #[derive(Debug, Args)]
@@ -78,7 +78,8 @@ impl Run {
     fn serve(&self) -> Result<std::convert::Infallible, Failure> {
         let arguments = self.arguments()?;
         let mut project = program::open(Path::new(""), self.file.as_deref(), &self.mount)?;
-        let backends = wire::Runtimes::default().of(&mut project, &progress::Preparing)?;
+        let mut backends = wire::Runtimes::default().of(&mut project, &progress::Preparing)?;
+        backends.jail = broker::start(&project, backends.jail);
         let environment = program::environment();
         let limits = RunLimits::default();
         // With --json standard output is the envelope's alone.

@@ -280,6 +280,7 @@ const THREADS: Group = Group {
                 SYS_nanosleep, SYS_gettimeofday,
             ]
         ),
+        rule!(ALLOW, "the broker's end is waited for" => [SYS_wait4]),
         rule!(PRLIMIT_QUERY, "how many files may be open; nothing is set" => [SYS_prlimit64]),
         rule!(PRCTL, "threads name themselves" => [SYS_prctl]),
         rule!(
