@@ -105,6 +105,12 @@ fn native(project: &Project, requirements: &[String]) -> Result<Arc<dyn Guests>,
     Ok(Arc::new(Native::new(PathBuf::from("python3")).with_packages(folder)))
 }
 
+/// Makes ready what runs tasks, if it is not yet.
+pub(crate) fn prepare(progress: &dyn Progress) -> Result<(), Failure> {
+    let made = Language::Python.prepare(&cache().join("runtimes"), progress);
+    made.map(drop).map_err(|error| Failure::new(ErrorCode::RuntimeUnavailable, error.to_string()))
+}
+
 /// The user's cache: only ever a saving.
 pub(crate) fn cache() -> PathBuf {
     let variable =
