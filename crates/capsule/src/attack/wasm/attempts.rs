@@ -369,8 +369,8 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     program!(
         "many-children",
         Memory,
-        "use in many tasks at once what one task may not have",
-        Expect::Ends
+        "have in many tasks at once what one task may not have",
+        Expect::Refused
     ),
     program!(
         "held-arguments",

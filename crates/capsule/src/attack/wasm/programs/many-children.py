@@ -1,18 +1,29 @@
+import os
+import time
+
 from capsule import task
 
-
-@task(ram="256MB", timeout="20s", compute="HIGH")
-def child():
-    block = bytearray(200 << 20)
-    for place in range(0, len(block), 4096):
-        block[place] = 1
-    import time
-
-    time.sleep(2)
-    return 1
+import probe
 
 
-@task(ram="64MB", timeout="30s", compute="HIGH")
+@task(ram="512MB", timeout="40s")
+def child(number):
+    # Grows without touching what it gets, so that the host need not really have it.
+    file = os.open("/tmp/empty", os.O_CREAT | os.O_RDWR)
+    grown = 0
+    for _ in range(3):
+        try:
+            os.read(file, 400 << 20)
+            grown = 400
+        except MemoryError:
+            pass
+    time.sleep(3)
+    return grown
+
+
+@task(timeout="50s")
 def main():
-    waiting = [child.submit() for _ in range(12)]
-    return [one.result() for one in waiting]
+    grown = child.map(range(16))
+    probe.expect("16 tasks have less than 16 times as much", sum(grown) < 16 * 400, grown)
+    probe.expect("some have it", sum(grown) > 400, grown)
+    return probe.told()
