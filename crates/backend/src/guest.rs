@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use capsule_spec::{Access, ByteSize, Failure, HostRule};
 
@@ -190,17 +190,29 @@ pub struct Meter {
     used: AtomicU64,
     budget: u64,
     above: Option<Arc<Meter>>,
+    room: Arc<Room>,
 }
 
 impl Meter {
-    /// A budget of its own.
+    /// A budget of its own, whose sandbox shares its room with nobody.
     pub fn new(budget: u64) -> Arc<Self> {
-        Arc::new(Self { used: AtomicU64::new(0), budget, above: None })
+        Self::within(budget, &Room::new(usize::MAX))
+    }
+
+    /// A budget of its own, in the room of a run.
+    pub fn within(budget: u64, room: &Arc<Room>) -> Arc<Self> {
+        Arc::new(Self { used: AtomicU64::new(0), budget, above: None, room: room.clone() })
     }
 
     /// A budget within another: what is charged to it is charged to both.
     pub fn below(above: &Arc<Self>, budget: u64) -> Arc<Self> {
-        Arc::new(Self { used: AtomicU64::new(0), budget, above: Some(above.clone()) })
+        let room = above.room.clone();
+        Arc::new(Self { used: AtomicU64::new(0), budget, above: Some(above.clone()), room })
+    }
+
+    /// Where memory is, for all that is charged to the same budget.
+    pub fn room(&self) -> &Arc<Room> {
+        &self.room
     }
 
     /// What is left, here and in every budget above.
@@ -231,6 +243,56 @@ impl Meter {
     }
 }
 
+/// Memory of the host that all sandboxes of one run share: each has a limit of its own,
+/// and a program that may call tasks has as many as it likes.
+#[derive(Debug)]
+pub struct Room {
+    taken: AtomicUsize,
+    most: usize,
+}
+
+impl Room {
+    /// So many bytes.
+    pub fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { taken: AtomicUsize::new(0), most })
+    }
+
+    /// Takes some of it until the answer is dropped; None if there is not enough.
+    pub fn take(this: &Arc<Self>, bytes: usize) -> Option<Taken> {
+        let mut taken = Taken { room: this.clone(), bytes: 0 };
+        taken.more(bytes).then_some(taken)
+    }
+}
+
+/// A part of a [`Room`].
+#[derive(Debug)]
+pub struct Taken {
+    room: Arc<Room>,
+    bytes: usize,
+}
+
+impl Taken {
+    /// Whether there was so much more; nothing is taken if not.
+    pub fn more(&mut self, bytes: usize) -> bool {
+        let most = self.room.most;
+        let add = |taken: usize| taken.checked_add(bytes).filter(|taken| *taken <= most);
+        let added = self.room.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok();
+        self.bytes += if added { bytes } else { 0 };
+        added
+    }
+
+    /// Whether it is a part of this one.
+    pub fn is_of(&self, room: &Arc<Room>) -> bool {
+        Arc::ptr_eq(&self.room, room)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.room.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,5 +309,20 @@ mod tests {
         assert_eq!((sibling.left(), child.left()), (0, 50));
         child.refund(10);
         assert_eq!(parent.used(), 40);
+    }
+
+    #[test]
+    fn all_calls_of_a_run_share_one_room() {
+        let room = Room::new(100);
+        let parent = Meter::within(1, &room);
+        let child = Meter::below(&parent, 1);
+        let mut own = Room::take(parent.room(), 60).unwrap();
+        let other = Room::take(child.room(), 30).unwrap();
+        assert!(!own.more(11) && !own.more(usize::MAX) && own.more(10));
+        assert!(Room::take(&room, 1).is_none());
+        drop(other);
+        assert!(Room::take(&room, 30).is_some());
+        drop(own);
+        assert!(Room::take(&room, 100).is_some());
     }
 }

@@ -111,6 +111,12 @@ pub(crate) fn any_python() -> Arc<dyn Guests> {
     Arc::new(Native::new(PathBuf::from("python3")))
 }
 
+/// Makes ready what runs tasks, if it is not yet.
+pub(crate) fn prepare(progress: &dyn Progress) -> Result<(), Failure> {
+    let made = Language::Python.prepare(&cache().join("runtimes"), progress);
+    made.map(drop).map_err(|error| Failure::new(ErrorCode::RuntimeUnavailable, error.to_string()))
+}
+
 /// The user's cache: only ever a saving.
 pub(crate) fn cache() -> PathBuf {
     let variable =

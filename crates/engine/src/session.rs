@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 
 use crate::answer::{Answer, explain, requests};
 use crate::output::Output;
+use crate::value;
 use crate::workflow::{DISK, DOWNLOAD, within};
 use crate::{Backends, declaration};
 
@@ -116,8 +117,9 @@ impl Session {
         };
         live.fuel = fuel;
         let result = result.and_then(|value| {
-            RawValue::from_string(value)
-                .map_err(|error| GuestError::Crashed(format!("its answer is not JSON: {error}")))
+            value::of(&value).map_err(|error| {
+                GuestError::Crashed(format!("its answer cannot be passed on: {error}"))
+            })
         });
         let lives_on = matches!(result, Ok(_) | Err(GuestError::Raised { .. }));
         let value = result.map_err(|error| {

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use capsule_backend::guest::{
-    Channel, Grant, Guest, GuestError, Guests, Meter, Outside, Pending, Source, Usage,
+    Channel, Grant, Guest, GuestError, Guests, Meter, Outside, Pending, Room, Source, Usage,
 };
 use capsule_spec::{ByteSize, ErrorCode, Execution, Failure, Fuel, Function, Isolation, nearest};
 use serde_json::value::RawValue;
@@ -51,6 +51,8 @@ struct Shared {
     ids: AtomicU64,
     /// Bytes of arguments that calls hold, while they wait and run.
     given: Arc<Bytes>,
+    /// Memory of all its sandboxes.
+    room: Arc<Room>,
     /// The sandbox in which the program was loaded, if the first call can go on there.
     loaded: Mutex<Option<Loaded>>,
 }
@@ -96,6 +98,7 @@ impl Workflow {
             calls: AtomicUsize::new(0),
             ids: AtomicU64::new(1),
             given: Arc::new(Bytes::new(limits.arguments)),
+            room: Room::new(limits.memory),
             loaded: Mutex::new(None),
         });
         shared.declare().await?;
@@ -132,7 +135,7 @@ impl Shared {
         let exit = Arc::new(Exit::new(self, Held::hold()));
         let bounds = Grant {
             environment: Vec::new(),
-            ..self.bare_grant(Meter::new(Fuel::LOW.units()), Function::RAM)
+            ..self.bare_grant(Meter::within(Fuel::LOW.units(), &self.room), Function::RAM)
         };
         let refused = |failure| Answer::refused("main", failure);
         let mut guest = self.backends.wasm.open(exit.clone()).map_err(refused)?;
@@ -215,7 +218,7 @@ impl Shared {
         // A failed call's later attempts use the same budget.
         let meter = match &frame.meter {
             Some(above) => Meter::below(above, function.compute.units()),
-            None => Meter::new(function.compute.units()),
+            None => Meter::within(function.compute.units(), &self.room),
         };
         let mut execution = Execution { task_name: name.clone(), ..Execution::default() };
         let value =

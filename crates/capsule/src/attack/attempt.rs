@@ -41,11 +41,17 @@ pub(crate) enum Family {
     Door,
     Neighbours,
     Supervisor,
+    Policy,
+    Paths,
+    Fuel,
+    Cache,
+    Leaks,
+    Internals,
 }
 
 impl Family {
-    /// Every family, in the order of the report.
-    pub(crate) const ALL: [Self; 15] = [
+    /// Every family, in the order of the report; those from `Policy` on are of tasks alone.
+    pub(crate) const ALL: [Self; 21] = [
         Self::Processes,
         Self::Init,
         Self::Memory,
@@ -61,6 +67,12 @@ impl Family {
         Self::Door,
         Self::Neighbours,
         Self::Supervisor,
+        Self::Policy,
+        Self::Paths,
+        Self::Fuel,
+        Self::Cache,
+        Self::Leaks,
+        Self::Internals,
     ];
 
     /// A heading.
@@ -81,6 +93,12 @@ impl Family {
             Self::Door => "door: carrying data past an allow-list",
             Self::Neighbours => "neighbours: two jails at the same time",
             Self::Supervisor => "supervisor: the process outside",
+            Self::Policy => "policy: rights that were never granted",
+            Self::Paths => "paths: files that were never granted",
+            Self::Fuel => "fuel: more work, calls and time than allowed",
+            Self::Cache => "cache: what a project ships for the host to use",
+            Self::Leaks => "leaks: from one task to the next",
+            Self::Internals => "internals: the runtime inside, and its ways out",
         }
     }
 }

@@ -5,6 +5,9 @@
 //! left behind. Refuses to know: how a backend builds its walls. An attempt asks
 //! the kernel, from inside and from outside, and believes nobody else.
 //!
+//! Two suites: against the jail, whose attempts play in this binary inside it, and in
+//! [`wasm`] against tasks, whose attempts are Python programs.
+//!
 //! Reading order: [`attempt`] is the vocabulary, `attempts` the table (one file a
 //! family), [`guest`] the side inside, [`stage`] the side outside, [`suite`] runs
 //! them, [`audit`] looks for leaks, [`report`] tells.
@@ -27,6 +30,7 @@ pub(crate) mod report;
 mod stage;
 pub(crate) mod suite;
 mod sys;
+pub(crate) mod wasm;
 
 #[cfg(test)]
 mod tests;

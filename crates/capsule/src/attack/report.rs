@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
+use super::Family;
 use super::suite::Findings;
-use super::{Attempt, Family};
 
 /// The table: a family under its title, an attempt a line, its sentence and what
 /// was seen under it.
@@ -83,17 +83,17 @@ pub(crate) fn to_json(findings: &Findings, backend: &str) -> serde_json::Value {
 }
 
 /// What could be tried.
-pub(crate) fn write_list<'a>(
-    attempts: impl Iterator<Item = &'a Attempt>,
+pub(crate) fn write_list(
+    attempts: impl Iterator<Item = (&'static str, Family, &'static str)>,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let mut last = None;
-    for attempt in attempts {
-        if last != Some(attempt.family) {
-            writeln!(out, "{}", attempt.family.title())?;
-            last = Some(attempt.family);
+    for (name, family, tries) in attempts {
+        if last != Some(family) {
+            writeln!(out, "{}", family.title())?;
+            last = Some(family);
         }
-        writeln!(out, "  {:<22}  {}", attempt.name, attempt.tries)?;
+        writeln!(out, "  {name:<22}  {tries}")?;
     }
     Ok(())
 }

@@ -113,7 +113,7 @@ pub(super) fn marker_base() -> String {
     format!("capsule-attack-{}", std::process::id())
 }
 
-fn show_progress(done: usize, total: usize, name: &str) {
+pub(super) fn show_progress(done: usize, total: usize, name: &str) {
     let mut err = std::io::stderr().lock();
     if !err.is_terminal() {
         return;
@@ -129,12 +129,16 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    fn open() -> std::io::Result<Self> {
+    pub(super) fn open() -> std::io::Result<Self> {
         // Mount sources may not go through a link, and the usual place may be one.
         let base = std::fs::canonicalize(std::env::temp_dir())?;
         let path = base.join(marker_base());
         std::fs::create_dir(&path)?;
         Ok(Self { path })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Removes the directory. No jail lives any more, so nothing is mounted in it;

@@ -3,11 +3,14 @@
 use std::io;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::Args;
 
-use crate::attack::{self, Attempt};
-use crate::wire;
+use crate::attack::{self, Family};
+use crate::{progress, wire};
+
+/// The backend that is none of the jail's kind.
+const WASM: &str = "wasm";
 
 /// What to attack.
 #[derive(Debug, Args)]
@@ -16,7 +19,7 @@ pub(crate) struct Attack {
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 
-    /// Which sandbox to attack
+    /// Which sandbox to attack: jail, or wasm (tasks)
     #[arg(long, value_name = "NAME", default_value = "jail")]
     backend: String,
 
@@ -42,10 +45,12 @@ impl Attack {
         if let [name, marker, arguments @ ..] = &self.inside[..] {
             return Ok(attack::guest::play(name, marker, arguments));
         }
-        let attempts = chosen(&self.names)?;
+        if self.backend == WASM {
+            return self.tasks();
+        }
+        let attempts = chosen(&self.names, attack::all(), |attempt| attempt.name)?;
         if self.list {
-            attack::report::write_list(attempts.into_iter(), &mut io::stdout().lock())?;
-            return Ok(ExitCode::SUCCESS);
+            return list(attempts.iter().map(|one| (one.name, one.family, one.tries)));
         }
         let known: Vec<_> = wire::backends().iter().map(|backend| backend.capabilities()).collect();
         let Some(at) = known.iter().position(|known| known.name == self.backend) else {
@@ -56,34 +61,61 @@ impl Attack {
             bail!("the {name} cannot be attacked, it does not run here: {failure}");
         }
         let backend = || wire::backends().swap_remove(at);
-        let jobs = self
-            .jobs
-            .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-        let findings = attack::suite::run(&attempts, jobs, backend)?;
+        self.tell(&attack::suite::run(&attempts, self.jobs(), backend)?, name)
+    }
+
+    /// The suite against tasks, which are run by the engine and not by a `Backend`.
+    fn tasks(&self) -> anyhow::Result<ExitCode> {
+        let known = attack::wasm::ATTEMPTS.iter();
+        let attempts = chosen(&self.names, known, |attempt| attempt.name)?;
+        if self.list {
+            return list(attempts.iter().map(|one| (one.name, one.family, one.tries)));
+        }
+        // Made ready once, and not by all of them at a time.
+        wire::prepare(&progress::Preparing::default()).map_err(|failure| {
+            anyhow!("tasks cannot be attacked, they do not run here: {failure}")
+        })?;
+        self.tell(&attack::wasm::suite::run(&attempts, self.jobs())?, WASM)
+    }
+
+    fn jobs(&self) -> usize {
+        self.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    fn tell(&self, findings: &attack::suite::Findings, name: &str) -> anyhow::Result<ExitCode> {
         let mut out = io::stdout().lock();
         if self.json {
-            let answer = attack::report::to_json(&findings, name);
+            let answer = attack::report::to_json(findings, name);
             serde_json::to_writer_pretty(&mut out, &answer)?;
             io::Write::write_all(&mut out, b"\n")?;
         } else {
-            attack::report::write_table(&findings, name, &mut out)?;
+            attack::report::write_table(findings, name, &mut out)?;
         }
         Ok(if findings.are_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
+fn list(
+    attempts: impl Iterator<Item = (&'static str, Family, &'static str)>,
+) -> anyhow::Result<ExitCode> {
+    attack::report::write_list(attempts, &mut io::stdout().lock())?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// The attempts by name, in the order of the report.
-fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Attempt>> {
+fn chosen<T>(
+    names: &[String],
+    all: impl Iterator<Item = &'static T> + Clone,
+    name_of: fn(&T) -> &'static str,
+) -> anyhow::Result<Vec<&'static T>> {
     for name in names {
-        if attack::find(name).is_none() {
-            let known = attack::all().map(|attempt| attempt.name);
-            match capsule_spec::nearest(name, known) {
+        if !all.clone().any(|attempt| name_of(attempt) == name) {
+            match capsule_spec::nearest(name, all.map(name_of)) {
                 Some(nearest) => bail!("there is no attempt {name:?}; did you mean {nearest:?}?"),
                 None => bail!("there is no attempt {name:?}; \"capsule attack --list\" has them"),
             }
         }
     }
-    let wanted =
-        |attempt: &&Attempt| names.is_empty() || names.iter().any(|name| name == attempt.name);
-    Ok(attack::all().filter(wanted).collect())
+    let wanted = |one: &&T| names.is_empty() || names.iter().any(|name| name == name_of(one));
+    Ok(all.filter(wanted).collect())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use capsule_backend::guest::{Channel, GuestError};
 
-use super::operations::Event;
+use super::operations::{Answer, Event};
 use super::state::State;
 use bindings::capsule::guest::host::{Host, Module};
 use bindings::capsule::guest::types;
@@ -49,9 +49,11 @@ impl Host for State {
         arguments: String,
     ) -> wasmtime::Result<Result<u64, types::Failure>> {
         let call = self.outside.call(&task, arguments);
-        Ok(self
-            .operations
-            .begin(async move { Ok(call.await.map_err(failure)?.into_bytes().into()) }))
+        let room = self.memory.room.clone();
+        Ok(self.operations.begin(async move {
+            let value = call.await.map_err(failure)?;
+            Answer::within(room.as_ref(), value.into_bytes())
+        }))
     }
 
     fn connect(

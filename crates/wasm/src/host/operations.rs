@@ -4,8 +4,10 @@
 //! Dropping [`Operations`] ends them all, and with them the tasks that were called.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
+use capsule_backend::guest::{Room, Taken};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -23,7 +25,14 @@ pub(crate) struct Event {
 pub(crate) struct Answer {
     pub(crate) bytes: Vec<u8>,
     /// What the answer takes of a limit until the guest has heard it.
-    _hold: Option<OwnedSemaphorePermit>,
+    _hold: Option<Hold>,
+}
+
+/// A limit's part, given back when this is dropped.
+#[derive(Debug)]
+enum Hold {
+    Permit { _permit: OwnedSemaphorePermit },
+    Room { _taken: Taken },
 }
 
 impl Answer {
@@ -32,7 +41,22 @@ impl Answer {
     }
 
     pub(crate) fn held(bytes: Vec<u8>, hold: OwnedSemaphorePermit) -> Self {
-        Self { bytes, _hold: Some(hold) }
+        Self { bytes, _hold: Some(Hold::Permit { _permit: hold }) }
+    }
+}
+
+impl Answer {
+    /// The value of a task, in the memory of the run that it belongs to.
+    pub(crate) fn within(room: Option<&Arc<Room>>, bytes: Vec<u8>) -> Result<Self, Failure> {
+        let Some(room) = room else { return Ok(bytes.into()) };
+        match Room::take(room, bytes.len()) {
+            Some(taken) => Ok(Self { bytes, _hold: Some(Hold::Room { _taken: taken }) }),
+            None => Err(Failure {
+                kind: "MemoryError".to_owned(),
+                message: "the run has no memory left for its value".to_owned(),
+                detail: String::new(),
+            }),
+        }
     }
 }
 
@@ -100,6 +124,8 @@ impl Operations {
     /// Waits until one of `ids` (any, if there are none) has an answer, or `most` has
     /// passed. An empty answer means that time has passed.
     pub(crate) async fn wait(&mut self, ids: &[u64], most: Option<Duration>) -> Vec<Event> {
+        // No more than this can be under way; a longer list is only work for the host.
+        let ids = &ids[..ids.len().min(MOST)];
         // A time too far to be told is no limit.
         let until = most.and_then(|most| Instant::now().checked_add(most));
         loop {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use capsule_backend::guest::{Grant, Outside};
+use capsule_backend::guest::{Grant, Outside, Room, Taken};
 use capsule_spec::Failure;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
@@ -48,7 +48,8 @@ impl State {
     /// # Errors
     /// When something cannot be granted; the call must not happen then.
     pub(crate) fn grant(&mut self, grant: &Grant) -> Result<(), Failure> {
-        self.memory.most = usize::try_from(grant.ram.bytes()).unwrap_or(usize::MAX);
+        self.memory
+            .grant(usize::try_from(grant.ram.bytes()).unwrap_or(usize::MAX), grant.meter.room());
         self.network.grant(grant);
         self.files.grant(grant)
     }
@@ -87,6 +88,21 @@ pub(crate) struct MemoryLimit {
     pub(crate) most: usize,
     /// The most it has had.
     pub(crate) peak: usize,
+    /// What it has grown by, of what its run has.
+    taken: Option<Taken>,
+    /// Where answers of the tasks that it called lie, until it has heard them.
+    pub(crate) room: Option<Arc<Room>>,
+}
+
+impl MemoryLimit {
+    fn grant(&mut self, most: usize, room: &Arc<Room>) {
+        self.most = most;
+        self.room = Some(room.clone());
+        // A sandbox that was loaded before its call belongs to the same run.
+        if !self.taken.as_ref().is_some_and(|taken| taken.is_of(room)) {
+            self.taken = Room::take(room, 0);
+        }
+    }
 }
 
 impl ResourceLimiter for MemoryLimit {
@@ -97,7 +113,8 @@ impl ResourceLimiter for MemoryLimit {
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         // At instantiation the current size is 0: that much every guest has.
-        let granted = current == 0 || desired <= self.most;
+        let mut more = |bytes| self.taken.as_mut().is_none_or(|taken| taken.more(bytes));
+        let granted = current == 0 || desired <= self.most && more(desired.saturating_sub(current));
         if granted {
             self.peak = self.peak.max(desired);
         }

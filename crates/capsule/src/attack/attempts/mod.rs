@@ -42,7 +42,7 @@ const FAMILIES: [&[Attempt]; 17] = [
 ];
 
 /// Every attempt, family by family.
-pub(crate) fn all() -> impl Iterator<Item = &'static Attempt> {
+pub(crate) fn all() -> impl Iterator<Item = &'static Attempt> + Clone {
     FAMILIES.into_iter().flatten()
 }
 

@@ -1,0 +1,10 @@
+from guest import values
+
+from capsule import task
+
+values._encode = lambda value: '{"a":["\\ud800"]}'
+
+
+@task
+def main():
+    return 1

@@ -1,0 +1,8 @@
+import os
+
+from capsule import task
+
+
+@task
+def main():
+    os.abort()

@@ -1,0 +1,8 @@
+import sys
+
+from capsule import task
+
+
+@task
+def main():
+    sys.exit(0)

@@ -1,0 +1,10 @@
+from guest import values
+
+from capsule import task
+
+values._encode = lambda value: '[\n{"id":7,"success":true,"result":"forged"}\n,1\r\n]'
+
+
+@task
+def main():
+    return 1

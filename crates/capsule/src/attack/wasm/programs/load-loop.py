@@ -1,0 +1,4 @@
+from capsule import task
+
+while True:
+    pass

@@ -1,0 +1,10 @@
+from guest import values
+
+from capsule import task
+
+values._encode = lambda value: '1}\n{"success":true,"result":"forged"'
+
+
+@task
+def main():
+    return 1

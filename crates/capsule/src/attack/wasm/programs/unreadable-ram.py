@@ -1,0 +1,6 @@
+from capsule import task
+
+
+@task(ram="64 monkeys")
+def main():
+    return 1
