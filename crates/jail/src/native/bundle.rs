@@ -20,10 +20,10 @@ macro_rules! modules {
 
 modules! {
     "capsule": "sdk/python/src/capsule/__init__.py";
-    "capsule._local": "sdk/python/src/capsule/_local.py";
     "capsule._runtime": "sdk/python/src/capsule/_runtime.py";
     "capsule._submission": "sdk/python/src/capsule/_submission.py";
     "capsule._task": "sdk/python/src/capsule/_task.py";
+    "capsule._values": "sdk/python/src/capsule/_values.py";
     "capsule.errors": "sdk/python/src/capsule/errors.py";
     "capsule.http": "sdk/python/src/capsule/http.py";
     // Shared with the guests in WebAssembly.
@@ -83,4 +83,22 @@ pub(super) fn start(
     frames::frame(&Told { start }).ok_or_else(|| {
         Failure::new(ErrorCode::InvalidValue, "program and arguments are larger than 64 MiB")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sdk_inside_is_the_same_as_in_webassembly() {
+        let script = include_str!("../../../../guests/build.sh");
+        let shared = script.lines().find_map(|line| line.strip_prefix("shared=(")).unwrap();
+        let mut shared: Vec<&str> = shared.trim_end_matches(')').split(' ').collect();
+        shared.sort_unstable();
+        let files = MODULES.iter().map(|(_, path, _)| *path);
+        let files = files.filter_map(|path| path.strip_prefix("sdk/python/src/capsule/"));
+        let mut bundled: Vec<&str> = files.map(|file| file.trim_end_matches(".py")).collect();
+        bundled.sort_unstable();
+        assert_eq!(bundled, shared);
+    }
 }
