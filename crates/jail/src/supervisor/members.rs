@@ -87,30 +87,55 @@ pub(super) fn leave_counting_to_group(members: &HashSet<i32>, limit: ProcessRlim
 /// System V segments, buffers of pipes and sockets.
 ///
 /// PID 1 does not count: it is a copy of the supervisor, which may be a large program,
-/// and allocates nothing. Nor does the command before its execve, which has PID 1's memory.
+/// and allocates nothing. Nor does the command before its execve, which has PID 1's
+/// memory (CLONE_VFORK).
 pub(super) fn memory(init: i32, files: Option<&OwnedFd>) -> u64 {
-    let processes: u64 = match is_starting(init) {
-        true => 0,
-        false => of(init).into_iter().skip(1).filter_map(resident).sum(),
-    };
+    let copy = status(init);
+    let guests = of(init).into_iter().skip(1).map(status);
+    let processes: u64 =
+        guests.filter(|guest| !is_same(guest, &copy)).map(|guest| resident(&guest)).sum();
     let files = files.and_then(|files| rustix::fs::fstatfs(files).ok());
     let files = files.map_or(0, |usage| (usage.f_blocks - usage.f_bfree) * usage.f_bsize as u64);
     processes.saturating_add(files)
 }
 
-/// Whether PID 1 waits for the execve of what it started (CLONE_VFORK): nothing but that
-/// makes it sleep without hearing signals.
-fn is_starting(init: i32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{init}/status")).unwrap_or_default();
-    status.lines().any(|line| line.starts_with("State:\tD"))
+fn status(pid: i32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default()
 }
 
-fn resident(pid: i32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let kibibytes = |name: &str| -> Option<u64> {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().trim_end_matches(" kB").parse().ok()
-    };
-    let held = ["RssAnon:", "RssShmem:", "VmPTE:"].into_iter().filter_map(kibibytes).sum::<u64>();
-    Some(held * 1024)
+/// Whether two processes have one memory: it looks the same to the last page. A guest
+/// cannot make its own look like PID 1's, which it cannot see.
+fn is_same(one: &str, other: &str) -> bool {
+    let names = ["VmPeak:", "VmSize:", "VmData:", "VmStk:", "VmExe:", "VmLib:"];
+    names.into_iter().all(|name| kibibytes(one, name) == kibibytes(other, name))
+        && kibibytes(one, "VmSize:").is_some()
+}
+
+/// What a process holds for itself; 0 if it is gone.
+fn resident(status: &str) -> u64 {
+    let names = ["RssAnon:", "RssShmem:", "VmPTE:"];
+    names.into_iter().filter_map(|name| kibibytes(status, name)).sum::<u64>() * 1024
+}
+
+fn kibibytes(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_shares_memory_is_known_by_it() {
+        let own = status(i32::try_from(std::process::id()).unwrap());
+        assert!(is_same(&own, &own));
+        let mut child = std::process::Command::new("/bin/sleep").arg("5").spawn().unwrap();
+        let other = status(i32::try_from(child.id()).unwrap());
+        assert!(resident(&other) > 0 && !is_same(&own, &other));
+        // A process that is gone is like no other, and holds nothing.
+        assert!(!is_same("", "") && resident("") == 0);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }
