@@ -165,8 +165,8 @@ impl Conversation {
         match sent {
             Ok(length) => self.sent += length,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            // It hung up, which reading tells.
-            Err(_) => self.sent = self.outbox.len(),
+            // It hung up: what it has said before is still to be read.
+            Err(_) => (self.sent, self.is_over) = (self.outbox.len(), true),
         }
         // Moved together seldom, so that each byte is moved a few times at most.
         if self.unread() <= self.sent {

@@ -158,7 +158,7 @@ fn only_granted_hosts_are_reached_and_all_are_listed() {
     ));
     play.grant.hosts = vec![format!("127.0.0.1:{allowed}").parse().unwrap()];
     let seen = play.run();
-    assert_eq!(seen.value(), r#"[10, 403, 403, "URLError", 10, "OSError"]"#);
+    assert_eq!(seen.value(), r#"[10, 403, 403, "URLError", 10, "HttpError"]"#);
     let listed: Vec<_> =
         seen.usage.requests.iter().map(|one| (one.url.clone(), one.allowed)).collect();
     let [yes, no] = [allowed, denied].map(|port| format!("127.0.0.1:{port}"));
