@@ -69,9 +69,11 @@ fn told(method: &str, url: &str, allowed: bool) -> Request {
     Request { method: cut(method, METHOD_BYTES), url: cut(url, URL_BYTES), status: None, allowed }
 }
 
-fn cut(text: &str, most: usize) -> String {
-    let mut kept = escaped(text);
-    if kept.len() > most {
+/// Text of the guest's for a record or a message.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    let bytes = text.as_bytes();
+    let mut kept = escaped(&bytes[..bytes.len().min(most)]);
+    if kept.len() > most || bytes.len() > most {
         kept.truncate(most);
         kept.push_str("...");
     }
@@ -79,12 +81,11 @@ fn cut(text: &str, most: usize) -> String {
 }
 
 /// Printable ASCII as it is, any other byte as in a URL: `%0A`.
-pub(super) fn escaped(text: impl AsRef<[u8]>) -> String {
-    let text = text.as_ref();
-    let mut out = String::with_capacity(text.len());
-    for &byte in text {
+pub(super) fn escaped(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for byte in bytes {
         if byte.is_ascii_graphic() {
-            out.push(char::from(byte));
+            out.push(char::from(*byte));
         } else {
             // Writing to a String cannot fail.
             let _ = write!(out, "%{byte:02X}");

@@ -10,6 +10,9 @@ use super::super::interface::bindings::capsule::guest::types::Failure;
 use super::failure::failure;
 use super::{host_of, log};
 
+/// So much of what is no host is said again.
+const HOST_BYTES: usize = 100;
+
 pub(super) struct Policy {
     pub(super) rules: Vec<HostRule>,
     allowance: Mutex<Allowance>,
@@ -41,8 +44,8 @@ impl Policy {
     /// Whether a rule covers what the guest asks for. Its addresses are the second
     /// question, asked when they are known.
     pub(super) fn admit(&self, text: &str, port: u16) -> Result<Host, Failure> {
-        let shown = log::escaped(text);
         let Some(host) = host_of(text) else {
+            let shown = log::cut(text, HOST_BYTES);
             let message =
                 format!("{shown:?} is not a host name; write names in ASCII, addresses in full");
             return Err(failure("NameNotFound", message));

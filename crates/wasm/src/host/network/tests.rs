@@ -105,7 +105,7 @@ fn what_is_released_is_watched_all_the_same() {
         let mut left = watched.say(&[&whole[..cut]]).unwrap();
         left.extend(watched.watch.release());
         assert!(watched.say(&[&whole[cut..]]).is_err(), "{cut}");
-        assert!(!left.ends_with(b"\r\n\r\n"));
+        assert!(b"GET /x HTTP/1.1\r".starts_with(&left[..]), "{cut}");
     }
 }
 
@@ -313,7 +313,8 @@ proptest! {
             prop_assert!(said.starts_with(&left));
         }
         left.extend(watched.watch.release());
-        prop_assert_eq!(left, said);
+        prop_assert!(said.starts_with(&left));
+        prop_assert!(left == said || left.len() < said.len() && said.windows(5).any(|five| five == b"HTTP/"));
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //!            └── not HTTP ───────────────────────────────┘
 //! ```
 //!
-//! A head is held back until it is whole, or until the guest waits for an answer to
-//! what it said so far; its last byte never leaves unread.
+//! A head is held back until it is whole. What may yet turn out to be no head leaves
+//! after a moment, because the guest may wait for an answer to it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -152,18 +152,23 @@ impl Watch {
         Ok(out)
     }
 
-    /// Whether something is held back.
+    /// Whether something is held back that may not be HTTP.
     pub(super) fn is_holding(&self) -> bool {
-        matches!(&self.says, Says::Head { bytes, left, .. } if bytes.len() > *left)
+        matches!(&self.says, Says::Head { bytes, left, is_http: false, .. } if bytes.len() > *left)
     }
 
     /// What was held back, because the guest waits for an answer to it. It stays watched.
+    /// No server needs the front of a head, so once that is what it is, it stays here.
     pub(super) fn release(&mut self) -> Vec<u8> {
+        if self.is_holding() { self.unsent() } else { Vec::new() }
+    }
+
+    fn unsent(&mut self) -> Vec<u8> {
         match &mut self.says {
             Says::Head { bytes, left, .. } => {
-                let held = bytes[*left..].to_vec();
+                let unsent = bytes[*left..].to_vec();
                 *left = bytes.len();
-                held
+                unsent
             }
             Says::Body(_) | Says::Opaque => Vec::new(),
         }
@@ -188,7 +193,7 @@ impl Watch {
         );
         if turned {
             // What is still held goes the way of all that follows.
-            let bytes = self.release();
+            let bytes = self.unsent();
             let is_tunnel = match self.tunnel.take() {
                 Some((host, port)) => {
                     (self.host, self.port) = (host, port);
