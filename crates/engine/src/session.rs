@@ -15,7 +15,6 @@ use capsule_backend::guest::{
     Channel, Grant, Granted, Guest, GuestError, Guests, Meter, Outside, Pending, Source, Usage,
 };
 use capsule_spec::{EnvelopeError, ErrorCode, Execution, Failure, Function};
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::answer::{Answer, explain, requests};

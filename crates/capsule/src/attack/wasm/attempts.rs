@@ -145,6 +145,12 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         "open the host's files by every name they may have",
         Expect::Refused
     ),
+    program!(
+        "long-paths",
+        Paths,
+        "open paths of a hundred thousand and of ten million characters",
+        Expect::Refused
+    ),
     program!("no-grant", Paths, "find a file of the project without any grant", Expect::Refused),
     program!(
         "own-links",

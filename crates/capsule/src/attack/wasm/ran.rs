@@ -26,7 +26,7 @@ pub(super) struct Ran {
     /// None if a signal ended it.
     pub(super) code: Option<i32>,
     pub(super) took: Duration,
-    /// Memory of the whole process at its worst, in MiB.
+    /// Memory that the process has for itself, at the worst moment that was seen, in MiB.
     pub(super) peak_mib: u64,
     /// It was killed, because nothing else ended it.
     pub(super) hung: bool,
@@ -89,9 +89,7 @@ fn watch(child: &mut Child, started: Instant) -> io::Result<(Option<i32>, u64, b
         if let Some(status) = child.try_wait()? {
             return Ok((status.code(), peak, false));
         }
-        let most = host::status_field(pid, "VmHWM").unwrap_or_default();
-        let kib: u64 = most.split(' ').next().and_then(|kib| kib.parse().ok()).unwrap_or(0);
-        peak = peak.max(kib >> 10);
+        peak = peak.max(own_mib(pid));
         // More than any attempt may take: it is stopped before the host suffers.
         if started.elapsed() >= PATIENCE || peak > 8 << 10 {
             child.kill()?;
@@ -100,6 +98,15 @@ fn watch(child: &mut Child, started: Instant) -> io::Result<(Option<i32>, u64, b
         }
         std::thread::sleep(Duration::from_millis(4));
     }
+}
+
+/// What a process has for itself: the images that all sandboxes share do not count.
+fn own_mib(pid: i32) -> u64 {
+    let field = |name| -> u64 {
+        let text = host::status_field(pid, name).unwrap_or_default();
+        text.split(' ').next().and_then(|kib| kib.parse().ok()).unwrap_or(0)
+    };
+    (field("RssAnon") + field("RssShmem")) >> 10
 }
 
 fn one_line(stdout: &[u8]) -> Option<Value> {

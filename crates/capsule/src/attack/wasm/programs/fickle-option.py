@@ -27,7 +27,7 @@ class Path:
         return Fickle("granted")
 
 
-@task(allowed_files=[Path(), Fickle("granted"), {Fickle("path"): Fickle("granted"), "mode": "ro"}])
+@task(allowed_files=[Path(), Fickle("granted"), {"path": Fickle("granted"), "mode": "ro"}])
 def child():
     probe.expect("control", probe.read("/granted/control") == "control")
     for path in ("/outside/secret", "/../outside/secret", "/granted/../../outside/secret", "/granted/out/secret"):

@@ -16,7 +16,7 @@ def write(number):
     return len(kept)
 
 
-@task(ram="128MB", timeout="20s")
+@task(ram="256MB", timeout="20s")
 def search():
     # Pages that nobody wrote, and buffers that are not cleared by who makes them.
     fragment = bytes(reversed(bytes(reversed(PATTERN[:4] * 2))))

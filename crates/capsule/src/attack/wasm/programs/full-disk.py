@@ -28,8 +28,11 @@ def dig():
 def main():
     probe.refused("4 GiB", lambda: fill("/tmp/large"))
     os.unlink("/tmp/large")
-    probe.refused("a hole", lambda: [open("/tmp/hole", "wb").truncate(1 << 60)])
-    probe.refused("write far out", lambda: os.pwrite(os.open("/tmp/far", os.O_CREAT | os.O_RDWR), b"x", 1 << 50))
+    # A hole takes no room, until it is filled.
+    with open("/tmp/hole", "wb") as hole:
+        hole.truncate(1 << 40)
+        probe.refused("fill a hole", lambda: [hole.write(bytes(1 << 20)) for _ in range(4096)])
+    os.unlink("/tmp/hole")
     probe.refused("files without end", lambda: sow("/tmp"))
     probe.refused("folders without end", dig)
     probe.refused("handles without end", lambda: [open("/tmp/0") for _ in range(200_000)])

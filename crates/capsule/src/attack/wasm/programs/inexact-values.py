@@ -43,7 +43,7 @@ def echo(value):
 def main():
     for name in VALUES:
         probe.refused(name, lambda: child(name))
-    for name in ("nan", "bytes", "deep", "half a character"):
+    for name in ("nan", "bytes", "half a character"):
         probe.refused(f"{name} as argument", lambda: echo(VALUES[name]()))
     large = 12345678901234567890123456789012345678901234567890
     probe.expect("large numbers stay exact", echo(large) == large and echo([-large]) == [-large])

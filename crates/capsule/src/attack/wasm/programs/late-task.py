@@ -14,9 +14,10 @@ def main():
     probe.refused("late", late)
     probe.refused("late, submitted", lambda: late.submit().result())
 
-    @task(name="main", allowed_files=["."])
     def again():
+        task(name="main", allowed_files=["."])(lambda: None)
         return probe.read("/private")
 
-    probe.refused("its own name again", lambda: probe.read("/private"))
+    probe.refused("its own name again", again)
+    probe.refused("a file", lambda: probe.read("/private"))
     return probe.told()

@@ -1,4 +1,5 @@
 import os
+import sys
 
 from guest import program
 
@@ -15,9 +16,8 @@ def rich():
 
 @task
 def main():
-    from guest.app import WitWorld
-
-    world = WitWorld()
+    [world] = [vars(module)["WitWorld"]() for module in list(sys.modules.values())
+               if vars(module).get("WitWorld", wit_world.WitWorld) is not wit_world.WitWorld]
     probe.refused("begin", lambda: world.begin("rich", '{"args":[],"kwargs":{}}', []))
     probe.refused("begin with variables", lambda: world.begin("rich", '{"args":[],"kwargs":{}}', [("@VARIABLE@", "mine")]))
     probe.refused("evaluate", lambda: world.evaluate("open('/private').read()", "x"))

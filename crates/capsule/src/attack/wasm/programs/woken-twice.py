@@ -1,9 +1,9 @@
-from guest.app import WitWorld
+from guest import layer
 
 from capsule import task
 
 
 @task(timeout="20s")
 def main():
-    WitWorld().wake(1_000_000)
+    layer.wake(1_000_000)
     raise ValueError("it lived")
