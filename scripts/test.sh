@@ -3,7 +3,7 @@
 #
 #   capsule: N passed, N failed, N skipped
 #
-#   scripts/test.sh [SUITE...]    of: rust wasm doc cross, and every tests/SUITE/run.sh
+#   scripts/test.sh [SUITE...]    of: rust lockdown wasm doc cross, and every tests/SUITE/run.sh
 #
 # A suite of its own is a program tests/NAME/run.sh. It exits 0 (all passed), 77
 # (not possible here) or anything else (failed), prints `skipped: REASON` for what
@@ -122,6 +122,10 @@ else
 fi
 if wanted rust; then
   cargo_suite rust "${runner[@]}" "${others[@]}"
+fi
+# Its harness is its own: every attempt is a process with one thread.
+if wanted lockdown; then
+  cargo_suite lockdown cargo test -p capsule-jail --test lockdown
 fi
 if wanted wasm; then
   CAPSULE_RUNTIMES="$(guests/build.sh)"

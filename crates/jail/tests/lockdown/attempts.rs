@@ -236,7 +236,7 @@ attempts! {
     };
     "make a set-id file", 0, [free: Through, alone: EPERM], |place| {
         let path = place.join("granted/write/set-id");
-        let file = OpenOptions::new().create(true).write(true).mode(0o4755).open(path);
+        let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o4755).open(path);
         file.map(drop).map_err(number)
     };
     // Out of a filter's sight; that it does not last is seen from outside.

@@ -3,6 +3,7 @@
 //!
 //! Every attempt is told how it must end in both cases. As root, all of it runs again as
 //! a user without rights.
+#![allow(clippy::print_stdout, reason = "this is its own test harness")]
 
 mod attempts;
 mod outside;

@@ -14,10 +14,9 @@ use crate::sys;
 pub(crate) const SECRET: &str = "a secret";
 
 /// Somebody who listens.
-#[allow(dead_code, reason = "listening is all that they do")]
 enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener),
+    Tcp { _socket: TcpListener },
+    Unix { _socket: UnixListener },
 }
 
 /// ```text
@@ -67,7 +66,11 @@ impl Place {
         fs::write(root.join("granted/read/port"), port.to_string()).expect("ours");
         Self {
             root,
-            kept: Some((folder, inherited, [Listener::Tcp(listener), Listener::Unix(daemon)])),
+            kept: Some((
+                folder,
+                inherited,
+                [Listener::Tcp { _socket: listener }, Listener::Unix { _socket: daemon }],
+            )),
         }
     }
 

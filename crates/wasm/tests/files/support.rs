@@ -1,5 +1,4 @@
 //! Runs a piece of Python in the guest that the binary carries.
-#![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -47,9 +46,7 @@ impl Sandbox {
     pub(crate) fn new() -> Option<Self> {
         static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
         let runtime = RUNTIME.get_or_init(|| {
-            let cache =
-                PathBuf::from(option_env!("CARGO_TARGET_TMPDIR").unwrap_or("/tmp/t-files/tmp"))
-                    .join("runtimes");
+            let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("runtimes");
             match Language::Python.prepare(&cache, &Quiet) {
                 Ok(prepared) => Some(Runtime::new(&prepared, 4).unwrap()),
                 Err(PrepareError::NotCarried { .. }) => None,

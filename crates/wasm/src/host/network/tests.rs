@@ -283,7 +283,7 @@ fn long_heads_and_lines_end() {
     let long = format!("GET / HTTP/1.1\r\nHost: a.org\r\nX: {}", "x".repeat(70_000));
     assert!(watched.say(&[long.as_bytes()]).unwrap_err().contains("65536"));
     let mut watched = Watched::new();
-    assert!(watched.say(&[&vec![b'x'; 40], b" ", &vec![b'y'; 70_000]]).is_err());
+    assert!(watched.say(&[&[b'x'; 40], b" ", &[b'y'; 70_000]]).is_err());
     // A byte at a time, it costs little.
     let started = Instant::now();
     let mut watched = Watched::new();
