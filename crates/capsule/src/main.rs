@@ -38,10 +38,13 @@ pub(crate) struct Capsule {
 }
 
 fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
     // `exec` has its own errors, codes and JSON: they are those of capsule-run.
     if arguments.get(1).is_some_and(|verb| verb == "exec") {
-        return commands::exec::run(arguments.into_iter().skip(1));
+        match commands::exec::run(&arguments[1..]) {
+            Some(code) => return code,
+            None => arguments[1] = "run".into(),
+        }
     }
     match Capsule::parse_from(arguments).verb.run() {
         Ok(code) => code,

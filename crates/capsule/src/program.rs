@@ -14,7 +14,11 @@ pub(crate) fn open(
     file: Option<&str>,
     mounts: &[MountOption],
 ) -> Result<Project, Failure> {
-    let project = Project::open_in(place, file).map_err(|error| error.into_failure())?;
+    let project = match file {
+        Some(file) if file.ends_with(".wasm") => Project::open_export(place, file),
+        _ => Project::open_in(place, file),
+    };
+    let project = project.map_err(|error| error.into_failure())?;
     mounted(project, mounts)
 }
 

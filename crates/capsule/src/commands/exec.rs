@@ -3,7 +3,9 @@
 //!
 //! ```text
 //!   capsule exec [OPTIONS] -- CMD ARGS              jail
-//!   capsule exec FILE.wasm [OPTIONS] -- ARGS        WebAssembly
+//!   capsule exec FILE.wasm [OPTIONS] -- ARGS        WebAssembly; a program that
+//!                                                   `capsule build --export` made runs
+//!                                                   as `capsule run` does
 //! ```
 //!
 //! The first word that is no option decides, by the end of its name. What follows `--`
@@ -18,8 +20,17 @@ use std::process::ExitCode;
 
 use capsule_jail::cli;
 
-pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let arguments: Vec<OsString> = arguments.collect();
+/// None when the file is a program of tasks (`capsule build --export`): then the words
+/// are those of `capsule run`.
+pub(crate) fn run(arguments: &[OsString]) -> Option<ExitCode> {
+    let arguments = arguments.to_vec();
+    if recognise::is_program(&arguments) {
+        return None;
+    }
+    Some(run_command(arguments))
+}
+
+fn run_command(arguments: Vec<OsString>) -> ExitCode {
     if recognise::is_wasm(&arguments) {
         return program::run(&arguments);
     }

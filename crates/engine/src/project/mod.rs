@@ -203,20 +203,21 @@ impl Project {
     }
 
     /// Opens a program that `capsule build --export` made. Files that its tasks may use are
-    /// those of the current folder.
+    /// those of the caller's current folder, `place` (empty: this process's).
     ///
     /// # Errors
     /// [`ProjectError`]
-    pub fn open_export(file: &str) -> Result<Self, ProjectError> {
+    pub fn open_export(place: &Path, file: &str) -> Result<Self, ProjectError> {
         let failed = |source| ProjectError::Open { path: file.to_owned(), source };
-        let bytes = std::fs::read(file).map_err(failed)?;
+        let bytes = std::fs::read(place.join(file)).map_err(failed)?;
         let bundle = Bundle::from_bytes(&bytes)
             .map_err(|source| ProjectError::Bundle { path: file.to_owned(), source })?;
-        let root = std::env::current_dir().map_err(failed)?;
+        let here = if place.as_os_str().is_empty() { Path::new(".") } else { place };
+        let root = std::fs::canonicalize(here).map_err(failed)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(&root, flags, Mode::empty());
         let project = Self {
-            place: PathBuf::new(),
+            place: place.to_owned(),
             root,
             folder: Some(folder.map_err(|error| failed(error.into()))?),
             entry: bundle.entry.clone(),
@@ -230,8 +231,8 @@ impl Project {
     }
 
     /// Whether `file` looks like a program that `capsule build --export` made.
-    pub fn is_export(file: &str) -> bool {
-        Bundle::is_likely(Path::new(file))
+    pub fn is_export(file: &Path) -> bool {
+        Bundle::is_likely(file)
     }
 
     /// The program and its settings as one file: what [`Project::open_export`] opens.

@@ -3,6 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
+use std::path::Path;
+
+use capsule_engine::Project;
 use clap::{Command, CommandFactory};
 
 use super::arguments::Arguments;
@@ -16,6 +19,13 @@ const ENDINGS: [&[u8]; 3] = [b".wasm", b".wat", b".cwasm"];
 pub(super) fn is_wasm(words: &[OsString]) -> bool {
     first_that_is_no_option(words.get(1..).unwrap_or_default())
         .is_some_and(|word| ENDINGS.iter().any(|ending| word.as_bytes().ends_with(ending)))
+}
+
+/// Whether that file is a program of tasks.
+pub(super) fn is_program(words: &[OsString]) -> bool {
+    first_that_is_no_option(words.get(1..).unwrap_or_default()).is_some_and(|word| {
+        word.as_bytes().ends_with(b".wasm") && Project::is_export(Path::new(word))
+    })
 }
 
 fn first_that_is_no_option(words: &[OsString]) -> Option<&OsStr> {
