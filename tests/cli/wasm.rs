@@ -159,7 +159,7 @@ fn limits_that_end_it_give_137() {
 }
 
 #[test]
-fn wrong_requests_give_2() {
+fn e1012_wrong_requests_give_2() {
     let program = folder(HELLO);
     for (arguments, expected) in [
         (&["--ram", "0"][..], "error[E1003]"),

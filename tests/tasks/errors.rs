@@ -144,3 +144,27 @@ fn e5003_a_grant_through_a_link() {
     std::os::unix::fs::symlink("/etc", program.folder().at("way")).expect("a link can be made");
     fails(program.answer(&[]), "E5003", &["way"]);
 }
+
+#[test]
+fn e2007_a_cache_that_others_can_reach() {
+    let program = Program::new("");
+    let folder = capsule_tests::Scratch::new();
+    let runtimes = folder.directory("cache/runtimes");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(&runtimes, mode).expect("the folder is ours");
+    let cache = folder.at("cache");
+    let run = program.run(&["--json", "main.py"]).variable("CAPSULE_CACHE", &cache);
+    fails(run.finish(), "E2007", &["others can reach into the folder"]);
+}
+
+#[test]
+fn e2008_a_package_that_does_not_exist() {
+    // Refused by the index, or by a machine that reaches none.
+    let program = Program::new("").with("requirements.txt", "capsule-no-such-package==0.0.0\n");
+    fails(program.answer(&[]), "E2008", &["pip could not install the packages"]);
+}
+
+#[test]
+fn e3009_a_sandbox_that_ends() {
+    main_fails("__import__('os').abort()", "", "E3009", &["the sandbox of task"]);
+}
