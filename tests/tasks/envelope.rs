@@ -78,7 +78,7 @@ fn a_failure_in_its_envelope() {
         1,
         "{\"success\":false,\"result\":null,\"error\":{\"error_type\":\"LookupError\",\
          \"message\":\"not\\nthere\",\"code\":\"E3008\",\"traceback\":\"Traceback (most recent call last):\\n  \
-         File \\\"main.py\\\", line 29, in fails\\n    raise LookupError(\\\"not\\\\nthere\\\")\\n\
+         File \\\"main.py\\\", line 30, in fails\\n    raise LookupError(\\\"not\\\\nthere\\\")\\n\
          LookupError: not\\nthere\\n\"},\
          \"execution\":{\"task_name\":\"fails\",\"duration_ms\":#,\"retries\":0,\
          \"fuel_consumed\":#,\"ram_used\":#,\"host_requests\":[]}}\n",
