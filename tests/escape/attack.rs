@@ -7,7 +7,7 @@ use capsule_tests::{Binary, Caller, Run};
 use serde_json::Value;
 
 fn attack(arguments: &[&str], caller: Caller) -> Value {
-    let run = Run::new(&[&["attack", "--json"], arguments].concat())
+    let run = Run::new(&[&["attack", "--json"][..], arguments].concat())
         .binary(Binary::Capsule)
         .caller(caller)
         // Made ready once for all tests, as on a user's machine.

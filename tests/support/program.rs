@@ -42,7 +42,7 @@ impl Program {
 
     /// `capsule run ARGUMENTS` in the folder, the runtime ready.
     pub fn run(&self, arguments: &[&str]) -> Run {
-        Run::new(&[&["run"], arguments].concat())
+        Run::new(&[&["run"][..], arguments].concat())
             .binary(Binary::Capsule)
             .directory(self.folder.path())
             .variable("CAPSULE_CACHE", &cache())
@@ -54,7 +54,7 @@ impl Program {
     /// When it hangs, or leaves something behind.
     #[track_caller]
     pub fn answer(&self, arguments: &[&str]) -> Finished {
-        self.run(&[&["--json", "main.py"], arguments].concat()).finish()
+        self.run(&[&["--json", "main.py"][..], arguments].concat()).finish()
     }
 }
 
