@@ -196,8 +196,18 @@ fn text<'a>(name: &str, value: &'a Value) -> Result<&'a str, Problem> {
     value.as_str().ok_or_else(|| Problem::new(format!("{name} holds {value}, which is not text")))
 }
 
+/// One entry for each path; one that is named twice has the wider access.
 fn files(value: &Value) -> Result<Vec<AllowedFile>, Problem> {
-    list("allowed_files", value)?.iter().map(file).collect()
+    let mut files: Vec<AllowedFile> = Vec::new();
+    for value in list("allowed_files", value)? {
+        let file = file(value)?;
+        match files.iter_mut().find(|known| known.path == file.path) {
+            Some(known) if file.access == Access::ReadWrite => known.access = Access::ReadWrite,
+            Some(_) => {}
+            None => files.push(file),
+        }
+    }
+    Ok(files)
 }
 
 fn file(value: &Value) -> Result<AllowedFile, Problem> {

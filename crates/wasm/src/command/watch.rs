@@ -88,7 +88,8 @@ mod tests {
     #[test]
     fn work_that_takes_memory_is_left_behind() {
         let watched = watched(5000, 64 << 20, || {
-            let memory = vec![1u8; 256 << 20];
+            // Unseen, the compiler would do without it.
+            let memory = std::hint::black_box(vec![1u8; 256 << 20]);
             thread::sleep(Duration::from_secs(2));
             memory[100]
         });

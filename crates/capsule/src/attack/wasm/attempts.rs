@@ -365,7 +365,13 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         "make strings, numbers and lists of gigabytes",
         Expect::Refused
     ),
-    program!("small-objects", Memory, "hold millions of small objects", Expect::Fails(&["E4001"])),
+    // Where CPython has no way to report it, running out of memory is a trap.
+    program!(
+        "small-objects",
+        Memory,
+        "hold millions of small objects",
+        Expect::Fails(&["E3009", "E4001"])
+    ),
     program!(
         "caught-memory",
         Memory,

@@ -7,8 +7,9 @@ use super::ran::Ran;
 use super::scene::Scene;
 use crate::attack::Verdict;
 
-/// The host's memory that any run may take, in MiB: a few sandboxes, and the runtime.
-const MOST_MIB: u64 = 1200;
+/// The host's memory that any run may take, in MiB: what all its sandboxes and values may
+/// hold together (`RunLimits::memory`), and the runtime.
+const MOST_MIB: u64 = 4096 + 500;
 /// The time that any run may take, on a busy machine too, in seconds.
 const MOST_SECONDS: u64 = 60;
 

@@ -1,4 +1,4 @@
-from guest import values
+from capsule import _values as values
 
 from capsule import task
 

@@ -22,7 +22,7 @@ VALUES = {
     "class": lambda: int,
     "complex": lambda: 1j,
     "module": lambda: probe,
-    "deep": lambda: tower(100_000),
+    "deep": lambda: tower(2_000),
     "half a character": lambda: "\ud800",
     "half a character as key": lambda: {"\udc00": 1},
     "a number too long to print": lambda: 10**100_000,

@@ -4,7 +4,7 @@ import os
 import random
 
 import capsule
-from guest import values
+from capsule import _values as values
 from wit_world.imports import host
 
 from capsule import task
