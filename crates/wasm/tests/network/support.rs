@@ -128,7 +128,9 @@ impl Given {
 
     /// Calls the program's `main` with these arguments.
     pub(crate) fn run(&self, source: &str, arguments: &[Value]) -> Ended {
-        let mut guest = self.open(source);
+        // The packages are not in the memory here, so the program must know where they are.
+        let source = format!("import sys; sys.path.append('/packages')\n{source}");
+        let mut guest = self.open(&source);
         let arguments = serde_json::json!({"args": arguments, "kwargs": {}}).to_string();
         let tokio = tokio();
         let result = tokio.block_on(async {

@@ -423,6 +423,7 @@ impl<'a> Wire<'a> {
             return Poll::Pending;
         };
         let rest = &front.bytes[front.at..];
+        let is_last = rest.is_empty();
         let result = match (rest, front.ends) {
             ([], true) => ready!(Pin::new(stream).poll_shutdown(context)),
             ([], false) => Ok(()),
@@ -432,7 +433,8 @@ impl<'a> Wire<'a> {
             }),
         };
         match result {
-            Ok(()) if front.at < front.bytes.len() => {}
+            // What ends the stream is over once that has been said, not before.
+            Ok(()) if front.at < front.bytes.len() || (front.ends && !is_last) => {}
             Ok(()) => {
                 let sent = self.outbox.pop_front().and_then(|front| front.reply);
                 if let Some((reply, _hold)) = sent {
