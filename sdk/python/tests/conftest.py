@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,10 +38,10 @@ def program(tmp_path: Path) -> Program:
 
 
 @pytest.fixture
-def worker() -> Iterator[_worker.Worker]:
+def worker() -> _worker.Worker:
     """The worker of this process."""
     run_sync(source="")
-    yield next(worker for worker in _worker._workers.values() if not worker.is_dead)
+    return next(worker for worker in _worker._workers.values() if not worker.is_dead)
 
 
 def cpu_seconds(pid: int) -> float:

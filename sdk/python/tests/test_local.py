@@ -16,7 +16,7 @@ def double(value: int, *, times: int = 1) -> int:
     """Doubles."""
     if value < 0:
         raise ValueError("negative")
-    return value * 2**times
+    return value << times
 
 
 @task
@@ -57,7 +57,13 @@ def test_a_task_is_its_function() -> None:
     assert str(inspect.signature(double)) == "(value: 'int', *, times: 'int' = 1) -> 'int'"
     assert isinstance(double, Task)
     assert repr(double) == "<task 'double'>"
-    assert double.options == {"name": "double", "compute": "LOW", "ram": "64MB", "timeout": "1s", "max_retries": 3}
+    assert double.options == {
+        "name": "double",
+        "compute": "LOW",
+        "ram": "64MB",
+        "timeout": "1s",
+        "max_retries": 3,
+    }
 
 
 def test_a_test_sees_the_functions_own_exception() -> None:

@@ -18,6 +18,7 @@ from conftest import Program
 import capsule
 from capsule import run, run_sync
 
+TASK = "from capsule import task\n@task"
 ECHO = """
 from capsule import task
 
@@ -143,11 +144,10 @@ def test_failures_are_told(program: Program) -> None:
     [
         ("def main(:", "SyntaxError", "E3008"),
         ("raise OSError('at the top')", "OSError", "E3008"),
-        ("from capsule import task\n@task(ram='1MB')\ndef main(): pass", "CapsuleError", "E1010"),
-        ("from capsule import task\n@task(timeout='300ms')\ndef main():\n while True: pass", "Timeout", "E3003"),
-        ("from capsule import task\n@task(compute=50_000_000)\ndef main():\n while True: pass", "FuelExhausted",
-         "E4004"),
-        ("from capsule import task\n@task\ndef main(): return 'x' * (1 << 30)", "MemoryError", "E4001"),
+        (f"{TASK}(ram='1MB')\ndef main(): pass", "CapsuleError", "E1010"),
+        (f"{TASK}(timeout='300ms')\ndef main():\n while True: pass", "Timeout", "E3003"),
+        (f"{TASK}(compute=50_000_000)\ndef main():\n while True: pass", "FuelExhausted", "E4004"),
+        (f"{TASK}\ndef main(): return 'x' * (1 << 30)", "MemoryError", "E4001"),
         ("from capsule import run", "ImportError", "E3008"),
     ],
 )  # fmt: skip

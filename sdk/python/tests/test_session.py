@@ -35,7 +35,9 @@ def sees_files() -> bool:
         return False
 
 
-needs_files = pytest.mark.skipif("not __import__('test_session').sees_files()", reason="guests have no files yet")
+needs_files = pytest.mark.skipif(
+    "not __import__('test_session').sees_files()", reason="guests have no files yet"
+)
 
 
 def workspaces() -> set[str]:
@@ -71,7 +73,11 @@ def test_the_answer_is_what_the_adapters_give() -> None:
         ("{1: 2}", "{1: 2}", "{1: 2}"),
         ("float('nan')", "nan", "nan"),
         ("b'x'", "b'x'", "b'x'"),
-        ("import datetime; datetime.date(2026, 1, 2)", "datetime.date(2026, 1, 2)", "datetime.date(2026, 1, 2)"),
+        (
+            "import datetime; datetime.date(2026, 1, 2)",
+            "datetime.date(2026, 1, 2)",
+            "datetime.date(2026, 1, 2)",
+        ),
         ("import asyncio\nawait asyncio.sleep(0.01, 'slept')", "slept", "slept"),
     ],
 )
@@ -81,7 +87,9 @@ def test_output_and_value(code: str, text: str, value: object) -> None:
     assert (answer, answer.value) == (text, value)
 
 
-@pytest.mark.parametrize("module", "csv datetime decimal hashlib pathlib re sqlite3 statistics zoneinfo".split())
+@pytest.mark.parametrize(
+    "module", ["csv", "datetime", "decimal", "hashlib", "pathlib", "re", "sqlite3", "statistics", "zoneinfo"]
+)
 def test_modules_that_the_peer_lacks(module: str) -> None:
     assert run_python_sync(f"import {module}; {module}.__name__") == module
 
@@ -127,6 +135,17 @@ def test_code_in_one_session_runs_in_order() -> None:
     asyncio.run(main())
 
 
+def test_much_output_in_many_pieces() -> None:
+    with SyncSession(ram="96MB") as session:
+        for _ in range(12):
+            answer = session.run("print('x' * (9 << 20), end='')")
+            assert len(answer) == 9 << 20
+            assert "output_truncated" not in answer.execution
+        answer = session.run("for _ in range(40): print('x' * (1 << 20), end='')")
+        assert (len(answer), answer.execution.get("output_truncated")) == (10 << 20, True)
+        assert session.run("1") == "1"
+
+
 LOSSES = [
     ("timeout", {"timeout": "200ms"}, "while True: pass", "Timeout"),
     ("sleep", {"timeout": "200ms"}, "import time; time.sleep(9)", "Timeout"),
@@ -134,7 +153,9 @@ LOSSES = [
 ]
 
 
-@pytest.mark.parametrize(("options", "code", "kind"), [loss[1:] for loss in LOSSES], ids=[loss[0] for loss in LOSSES])
+@pytest.mark.parametrize(
+    ("options", "code", "kind"), [loss[1:] for loss in LOSSES], ids=[loss[0] for loss in LOSSES]
+)
 def test_a_lost_session_says_so(options: dict[str, object], code: str, kind: str) -> None:
     with SyncSession(**options) as session:  # type: ignore[arg-type]
         session.run("x = 1")
@@ -213,7 +234,7 @@ def test_the_next_worker_sweeps_up_after_a_killed_one(worker: Worker) -> None:
     with SyncSession() as session:
         session.run("x = 1")
         folder = Path(os.environ.get("TMPDIR", "/tmp"))
-        left = [path for path in folder.glob(f"capsule-worker-{os.geteuid()}-{worker.pid}-*")]
+        left = list(folder.glob(f"capsule-worker-{os.geteuid()}-{worker.pid}-*"))
         assert len(left) == 1
         assert left[0].stat().st_mode & 0o777 == 0o700
         os.kill(worker.pid, signal.SIGKILL)
@@ -226,14 +247,14 @@ def test_the_next_worker_sweeps_up_after_a_killed_one(worker: Worker) -> None:
 
 def test_options_are_those_of_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAPSULE_SDK_SECRET", "never")
-    monkeypatch.setenv("CAPSULE_SDK_TEST", "it's \"seen\" \\ ü\n")
+    monkeypatch.setenv("CAPSULE_SDK_TEST", 'it\'s "seen" \\ ü\n')
     with SyncSession(env_variables=["CAPSULE_SDK_TEST"], ram="64MB", compute="LOW", timeout="5s") as session:
         seen = session.run("import os; dict(os.environ)").value
-        assert seen == {"CAPSULE_SDK_TEST": "it's \"seen\" \\ ü\n"}
+        assert seen == {"CAPSULE_SDK_TEST": 'it\'s "seen" \\ ü\n'}
         with pytest.raises(TaskError, match="MemoryError"):
             session.run("'x' * (100 << 20)")
     for options in ({"ram": "1 monkey"}, {"timeout": "1"}, {"compute": "HUGE"}):
-        with SyncSession(**options) as session, pytest.raises(WorkerError, match="session"):
+        with SyncSession(**options) as session, pytest.raises(WorkerError, match="session"):  # type: ignore[arg-type]
             session.run("1")
     with pytest.raises(ValueError, match="javascript"):
         Session("javascript")  # type: ignore[arg-type]
@@ -255,8 +276,8 @@ def test_files_go_in_and_out(tmp_path: Path) -> None:
             assert await session.import_file("notes.txt", "notes.txt") == "/workspace/notes.txt"
             assert await session.import_file(tmp_path / "tree", "tree") == "/workspace/tree"
             out = await session.export_file("notes.txt", "new/folder/out.txt")
-            assert Path(out) == tmp_path / "new/folder/out.txt"
-            assert Path(out).read_bytes() == b"\x00\xffnotes"
+            assert out == str(tmp_path / "new/folder/out.txt")
+            assert (tmp_path / "new/folder/out.txt").read_bytes() == b"\x00\xffnotes"
             await session.export_file("/workspace/tree/deep/leaf", tmp_path / "leaf")
             assert (tmp_path / "leaf").read_text() == "leaf"
             # A link of the host went in as a link, and does not come out as a file.
@@ -340,7 +361,9 @@ def test_code_sees_its_workspace(tmp_path: Path) -> None:
     async def main() -> None:
         async with Session() as session, Session() as other:
             await session.import_file(tmp_path / "notes.txt", "notes.txt")
-            answer = await session.run('with open("workspace/notes.txt") as f:\n    content = f.read()\ncontent')
+            answer = await session.run(
+                'with open("workspace/notes.txt") as f:\n    content = f.read()\ncontent'
+            )
             assert answer == "notes"
             await session.run("open('/workspace/out.txt', 'w').write('made inside')")
             await session.export_file("out.txt", tmp_path / "out.txt")
@@ -348,4 +371,3 @@ def test_code_sees_its_workspace(tmp_path: Path) -> None:
             assert await other.run("import os; os.listdir('/workspace')") == "[]"
 
     asyncio.run(main())
-

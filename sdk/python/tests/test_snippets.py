@@ -67,7 +67,9 @@ def test_a_task_with_options(program: Program) -> None:
 
 
 def test_a_task_that_another_calls(program: Program) -> None:
-    path = program(ANALYZE + "\n@task(name='main', compute='HIGH')\ndef main():\n    return analyze_data([1, 2])\n")
+    path = program(
+        ANALYZE + "\n@task(name='main', compute='HIGH')\ndef main():\n    return analyze_data([1, 2])\n"
+    )
     assert run_sync(path)["result"] == {"processed": 2, "status": "complete"}
 
 

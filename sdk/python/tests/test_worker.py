@@ -188,8 +188,8 @@ FIRST = """
         "sys.exit(0)",
         "asyncio.run(run(source=''))",
         # What still runs goes too.
-        f"import threading; threading.Thread(target=run_sync, kwargs={{'source': {SLEEP!r}}}, daemon=True).start();"
-        "time.sleep(0.2)",
+        f"import threading; work = lambda: run_sync(source={SLEEP!r});"
+        "threading.Thread(target=work, daemon=True).start(); time.sleep(0.2)",
         "s = SyncSession(); s.run('x = 1')",
     ],
 )
@@ -211,12 +211,15 @@ def test_a_sudden_end_leaves_no_orphan() -> None:
 
 
 def test_control_c_ends_the_task_and_not_the_worker() -> None:
-    code = FIRST + f"""
+    code = (
+        FIRST
+        + f"""
     try:
         run_sync(source={LOOP!r})
     except KeyboardInterrupt:
         print(run_sync(source={ONE!r})["result"])
     """
+    )
     # As a terminal does it: the signal is for the whole group.
     process = in_a_process(code, process_group=0)
     assert process.stdout is not None
@@ -239,7 +242,9 @@ def test_the_binary_is_found_or_the_error_says_how(
     # A place that is named is the place: nothing else is tried.
     (tmp_path / "capsule").symlink_to(binary)
     monkeypatch.setenv("CAPSULE_BIN", "/nowhere/capsule")
-    with pytest.raises(capsule.BinaryNotFound, match="CAPSULE_BIN names '/nowhere/capsule', which does not exist"):
+    with pytest.raises(
+        capsule.BinaryNotFound, match="CAPSULE_BIN names '/nowhere/capsule', which does not exist"
+    ):
         run_sync(source="")
     with pytest.raises(capsule.BinaryNotFound, match="capsule_path names"):
         run_sync(source="", capsule_path=tmp_path / "other")
@@ -255,7 +260,10 @@ def test_the_binary_is_found_or_the_error_says_how(
     [
         ("exit 2", "exit code 2"),
         ("echo hello; cat >/dev/null", "something else than frames"),
-        (r"""printf '\0\0\0\047{"hello":{"version":"9","protocol":99}}'; cat >/dev/null""", "speaks protocol 99"),
+        (
+            r"""printf '\0\0\0\047{"hello":{"version":"9","protocol":99}}'; cat >/dev/null""",
+            "speaks protocol 99",
+        ),
         ("kill -9 $$", "signal 9"),
     ],
 )
