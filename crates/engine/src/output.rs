@@ -24,12 +24,13 @@ impl Output {
         Self { sink, left: AtomicU64::new(most), truncated: AtomicBool::new(false) }
     }
 
-    /// Passes on as much as there is room for.
+    /// Passes on as much as there is room for. No bytes at all are a guest's word that it
+    /// dropped some itself.
     pub(crate) fn write(&self, channel: Channel, bytes: &[u8]) {
         let take = |left: u64| Some(left.saturating_sub(bytes.len() as u64));
         let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
         let left = usize::try_from(left.unwrap_or_else(|left| left)).unwrap_or(usize::MAX);
-        if left < bytes.len() {
+        if left < bytes.len() || bytes.is_empty() {
             self.truncated.store(true, Ordering::Relaxed);
         }
         let kept = &bytes[..bytes.len().min(left)];

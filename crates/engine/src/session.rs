@@ -41,7 +41,11 @@ enum State {
 struct Live {
     guest: Box<dyn Guest>,
     exit: Arc<Exit>,
+    /// Of earlier pieces of code.
     fuel: u64,
+    requests: usize,
+    /// Code that sets the environment, which the contract of guests gives to calls only.
+    preamble: Option<String>,
 }
 
 impl Session {
@@ -84,7 +88,9 @@ impl Session {
             State::New => {
                 let exit = Arc::new(Exit::default());
                 match self.guests.open(exit.clone()) {
-                    Ok(guest) => Live { guest, exit, fuel: 0 },
+                    Ok(guest) => {
+                        Live { guest, exit, fuel: 0, requests: 0, preamble: self.preamble() }
+                    }
                     Err(failure) => {
                         self.state = State::New;
                         return Answer::refused("session", failure);
@@ -103,9 +109,16 @@ impl Session {
             environment: self.environment.clone(),
         };
         let started = Instant::now();
-        let work = live.guest.evaluate(code, name, &grant);
-        let result = within(Some(self.function.timeout), work).await;
-        let Usage { fuel, ram, requests: made } = live.guest.usage();
+        let work = async {
+            if let Some(preamble) = live.preamble.take() {
+                live.guest.evaluate(&preamble, "<environment>", &grant).await?;
+            }
+            live.guest.evaluate(code, name, &grant).await
+        };
+        let result = within(Some(self.function.timeout), Box::pin(work)).await;
+        let Usage { fuel, ram, requests: mut made } = live.guest.usage();
+        let made_before = std::mem::replace(&mut live.requests, made.len());
+        made.drain(..made_before.min(made.len()));
         let execution = Execution {
             duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             fuel_consumed: fuel.saturating_sub(live.fuel),
@@ -129,6 +142,14 @@ impl Session {
             self.state = State::Live(live);
         }
         Answer { value, execution }
+    }
+
+    fn preamble(&self) -> Option<String> {
+        let variables: Map<String, Value> =
+            self.environment.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        // JSON text is a Python literal when all values are text.
+        (!variables.is_empty())
+            .then(|| format!("__import__('os').environ.update({})", Value::Object(variables)))
     }
 
     /// Begins anew, with the same files.

@@ -6,6 +6,10 @@ import sys
 from wit_world.imports import host
 
 _CHUNK = 64 * 1024
+#: Bytes that are passed on in one call of the host: it keeps fewer of a whole run, and what
+#: is passed to it takes memory of this sandbox until the call is over.
+_MOST = 16 * 1024 * 1024
+_passed = 0
 
 
 class _Raw(io.RawIOBase):
@@ -24,9 +28,18 @@ class _Raw(io.RawIOBase):
         return False
 
     def write(self, data) -> int:
-        view = bytes(data)
+        global _passed
+        view = memoryview(data).cast("B")
         for start in range(0, len(view), _CHUNK):
-            host.emit(self._channel, view[start : start + _CHUNK])
+            if _passed >= _MOST:
+                if _passed == _MOST:
+                    # Nothing at all says that something was dropped.
+                    host.emit(self._channel, b"")
+                    _passed += 1
+                break
+            piece = bytes(view[start : min(start + _CHUNK, start + _MOST - _passed)])
+            host.emit(self._channel, piece)
+            _passed += len(piece)
         return len(view)
 
 
@@ -44,9 +57,11 @@ def install() -> None:
 
 
 def flush() -> None:
-    """Gives the host what is still buffered. A broken stream of the user's is the user's."""
+    """At the end of a call: gives the host what is still buffered. A broken stream of the user's is the user's."""
+    global _passed
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except Exception:
             pass
+    _passed = 0

@@ -135,12 +135,15 @@ def forget() -> None:
 
 
 def _add_main() -> None:
-    """A program without a task `main` gets one: its function `main`, or nothing but its top level."""
+    """A program without a task `main` gets one: its function or task `main`, or nothing but its top level."""
     if "main" in _tasks:
         return
     function = getattr(_module, "main", None)
     if inspect.isfunction(function):
         capsule.task(function)
+    elif isinstance(function, capsule.Task):
+        # The function `main` is the entry, whatever its task is called.
+        _tasks["main"] = capsule.Task(function.function, {**function.options, "name": "main"}, function.place)
     elif not _tasks:
         capsule.task(name="main")(lambda *arguments: None)
 

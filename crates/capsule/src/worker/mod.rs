@@ -199,7 +199,12 @@ impl Worker {
         let mounts = mounts(request)?;
         let place = PathBuf::from(request.cwd.as_deref().unwrap_or_default());
         let environment = self.environment();
+        let turn = session.as_deref().map(|name| self.sessions.line_up(name));
         self.begin(id, async move |worker| {
+            let _first = match turn {
+                Some(turn) => Some(turn.await),
+                None => None,
+            };
             let _turn = worker.turns.acquire().await;
             let found = match worker.backends().await {
                 Ok(backends) => {
@@ -228,7 +233,9 @@ impl Worker {
         let session = needed(&request.session, "session")?;
         let work = sessions::Work::of(request)?;
         let environment = self.environment();
+        let turn = self.sessions.line_up(&session);
         self.begin(id, async move |worker| {
+            let _first = turn.await;
             let done = match worker.backends().await {
                 Ok(backends) => worker.sessions.keep(&session, work, backends, &environment).await,
                 Err(failure) => Err(failure),

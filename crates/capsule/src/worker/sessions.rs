@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use capsule_backend::guest::Granted;
 use capsule_engine::{Answer, Backends, MountOption, Output, Session};
@@ -15,6 +16,8 @@ use super::workspace::{Folder, Workspace};
 #[derive(Default)]
 pub(super) struct Sessions {
     places: Mutex<HashMap<String, Arc<Place>>>,
+    /// Where the requests of each session wait for each other.
+    lines: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// Made with the first session that has a name.
     folder: Mutex<Option<Arc<Folder>>>,
 }
@@ -64,7 +67,26 @@ impl Place {
     }
 }
 
+/// A request's turn with its session; the next one comes when it is dropped.
+pub(super) type Turn = tokio::sync::OwnedMutexGuard<()>;
+
 impl Sessions {
+    /// Takes a place in the session's line, at once: requests are served in the order in
+    /// which they came, not in that in which their tasks happen to start.
+    pub(super) fn line_up(&self, name: &str) -> impl Future<Output = Turn> + Send + use<> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = lines.entry(name.to_owned()).or_default().clone();
+        let mut turn = Box::pin(line.lock_owned());
+        // The first poll is what enters the queue.
+        let first = turn.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        async move {
+            match first {
+                Poll::Ready(turn) => turn,
+                Poll::Pending => turn.await,
+            }
+        }
+    }
+
     /// The session of that name, made if it is not there; without a name a new one.
     pub(super) fn find(
         &self,
@@ -93,6 +115,7 @@ impl Sessions {
         if matches!(work, Work::Close) {
             // Its sandbox and its files go with the last who uses it.
             self.places.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+            self.lines.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
             return Ok(());
         }
         let plain = Wanted { options: &Map::new(), mounts: &[], place: Path::new(""), environment };

@@ -12,6 +12,10 @@ pub(super) struct Slot {
     open: usize,
     /// The most that one memory may hold.
     pub(super) capacity: usize,
+    /// Pages that are this mapping's own; empty until they were looked for.
+    private: Vec<usize>,
+    /// The process's page faults when `private` was last known to be all.
+    faults: Option<u64>,
 }
 
 impl Slot {
@@ -20,7 +24,7 @@ impl Slot {
         let length = capacity.checked_add(guard).ok_or(io::ErrorKind::OutOfMemory)?;
         let mut mapping = Mapping::reserve(length)?;
         mapping.overlay(&image.file, image.length)?;
-        Ok(Self { mapping, open: image.length, capacity })
+        Ok(Self { mapping, open: image.length, capacity, private: Vec::new(), faults: None })
     }
 
     pub(super) fn base(&self) -> *mut u8 {
@@ -60,17 +64,22 @@ impl Slot {
             self.mapping.shut(image.length, self.open - image.length)?;
             self.open = image.length;
         }
-        match pagemap {
-            None => self.mapping.overlay(&image.file, image.length),
-            Some(pagemap) => {
-                let base = self.mapping.base();
-                for page in pagemap.private_pages(base, image.length, entries)? {
-                    let start = page * PAGE;
-                    let bytes = self.mapping.bytes_mut(start, PAGE)?;
-                    bytes.copy_from_slice(&original[start..start + PAGE]);
-                }
-                Ok(())
-            }
+        let Some(pagemap) = pagemap else {
+            return self.mapping.overlay(&image.file, image.length);
+        };
+        // A page becomes private by a page fault of this process. None since the last look
+        // means that a look, which costs a tenth of a small task, would show the same.
+        if self.faults.is_none() || self.faults != pagemap.faults() {
+            let base = self.mapping.base();
+            self.private.clear();
+            self.private.extend(pagemap.private_pages(base, image.length, entries)?);
         }
+        for page in &self.private {
+            let start = page * PAGE;
+            let bytes = self.mapping.bytes_mut(start, PAGE)?;
+            bytes.copy_from_slice(&original[start..start + PAGE]);
+        }
+        self.faults = pagemap.faults();
+        Ok(())
     }
 }

@@ -131,17 +131,39 @@ impl Drop for Mapping {
     }
 }
 
+/// Page faults of this process, of every thread and kind, since it began (getrusage(2)).
+fn faults() -> Option<u64> {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the kernel writes one rusage into the place that `usage` is.
+    if unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) } != 0 {
+        return None;
+    }
+    // SAFETY: zeroed is a valid rusage, and so is what the kernel wrote.
+    let usage = unsafe { usage.assume_init() };
+    u64::try_from(usage.ru_minflt.checked_add(usage.ru_majflt)?).ok()
+}
+
 /// `/proc/self/pagemap`: what the kernel knows of each page (Linux,
 /// Documentation/admin-guide/mm/pagemap.rst).
 pub(super) struct Pagemap {
     file: File,
+    /// Whether this kernel counts page faults; some stand-ins for Linux do not.
+    counts_faults: bool,
 }
 
 impl Pagemap {
     /// None where the file is closed to this process, or does not tell the truth.
     pub(super) fn open() -> Option<Self> {
-        let pagemap = Self { file: File::open("/proc/self/pagemap").ok()? };
-        pagemap.tells_the_truth().then_some(pagemap)
+        let file = File::open("/proc/self/pagemap").ok()?;
+        let mut pagemap = Self { file, counts_faults: false };
+        pagemap.counts_faults = pagemap.sees_a_fault()?;
+        Some(pagemap)
+    }
+
+    /// A number that is another one after any page of this process became private; None if
+    /// this cannot be told.
+    pub(super) fn faults(&self) -> Option<u64> {
+        if self.counts_faults { faults() } else { None }
     }
 
     /// Pages of `[base, base + length)` that this process changed, as indices.
@@ -166,18 +188,17 @@ impl Pagemap {
         Ok(pages.filter(move |(_, entry)| changed(entry)).map(|(page, _)| page))
     }
 
-    /// Some sandboxes answer with zeros. Asked about a page that was just written.
-    fn tells_the_truth(&self) -> bool {
-        let probe = || -> io::Result<bool> {
-            let mut mapping = Mapping::reserve(2 * PAGE)?;
-            mapping.open(0, 2 * PAGE)?;
-            mapping.bytes_mut(PAGE, 1)?[0] = 1;
-            let mut entries = Vec::new();
-            let pages: Vec<_> =
-                self.private_pages(mapping.base(), 2 * PAGE, &mut entries)?.collect();
-            Ok(pages == [1])
-        };
-        probe().unwrap_or(false)
+    /// Whether the fault on a page that is written was counted; None if the page is not
+    /// told of either, because some sandboxes answer with zeros.
+    fn sees_a_fault(&self) -> Option<bool> {
+        let mut mapping = Mapping::reserve(2 * PAGE).ok()?;
+        mapping.open(0, 2 * PAGE).ok()?;
+        let before = faults();
+        mapping.bytes_mut(PAGE, 1).ok()?[0] = 1;
+        let after = faults();
+        let mut entries = Vec::new();
+        let pages = self.private_pages(mapping.base(), 2 * PAGE, &mut entries).ok()?;
+        pages.eq([1]).then(|| before < after)
     }
 }
 

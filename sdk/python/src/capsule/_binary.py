@@ -34,7 +34,7 @@ def _find(name: str | None, variable: str | None) -> str:
     found = shutil.which("capsule")
     if found is None:
         raise BinaryNotFound(
-            "there is no capsule binary: CAPSULE_BIN is not set, this package carries none, and none is on PATH",
+            "there is no capsule binary: not in CAPSULE_BIN, not in this package, not on PATH",
             hint="build it with `make build` and set CAPSULE_BIN to dist/capsule, or pass capsule_path=…",
         )
     return os.path.abspath(found)

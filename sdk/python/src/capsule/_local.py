@@ -8,11 +8,12 @@ would see in a sandbox: a failure is a :class:`~capsule.TaskError`, and the call
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import threading
 import traceback
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from typing import Any
 
 from .errors import CapsuleError, TaskError
@@ -25,53 +26,36 @@ Function = Callable[..., Any]
 _inside: contextvars.ContextVar[bool] = contextvars.ContextVar("capsule_inside", default=False)
 
 
-def _failure(name: str, error: Exception) -> Exception:
-    """What the caller of a task sees."""
-    if not _inside.get() or isinstance(error, CapsuleError):
-        return error
-    kind = type(error).__qualname__
-    failure = TaskError(
-        f"task {name!r} failed: {kind}: {error}",
-        task=name,
-        error_type=kind,
-        code="E3008",
-        traceback="".join(traceback.format_exception(error)),
-    )
-    failure.__cause__ = error
-    return failure
+@contextlib.contextmanager
+def _as_task(name: str) -> Iterator[None]:
+    """What is called in here is called as a task."""
+    is_nested = _inside.get()
+    token = _inside.set(True)
+    try:
+        yield
+    except Exception as error:
+        if not is_nested or isinstance(error, CapsuleError):
+            raise
+        kind = type(error).__qualname__
+        raise TaskError(
+            f"task {name!r} failed: {kind}: {error}",
+            task=name,
+            error_type=kind,
+            code="E3008",
+            traceback="".join(traceback.format_exception(error)),
+        ) from error
+    finally:
+        _inside.reset(token)
 
 
 def _call(name: str, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Calls a function as a task."""
-    token = _inside.set(True)
-    try:
+    with _as_task(name):
         return function(*args, **kwargs)
-    except Exception as error:
-        _inside.reset(token)
-        token = None
-        failure = _failure(name, error)
-        if failure is error:
-            raise
-        raise failure from error
-    finally:
-        if token is not None:
-            _inside.reset(token)
 
 
 async def _call_async(name: str, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    token = _inside.set(True)
-    try:
+    with _as_task(name):
         return await function(*args, **kwargs)
-    except Exception as error:
-        _inside.reset(token)
-        token = None
-        failure = _failure(name, error)
-        if failure is error:
-            raise
-        raise failure from error
-    finally:
-        if token is not None:
-            _inside.reset(token)
 
 
 def _run_to_end(work: Awaitable[Any]) -> Any:

@@ -33,7 +33,9 @@ def pack(body: str) -> bytes:
     """A frame to send."""
     data = body.encode("utf-8", "surrogatepass")
     if len(data) > MOST:
-        raise ValueError(f"the request has {len(data)} bytes; at most {MOST} can be sent: pass a file instead")
+        raise ValueError(
+            f"the request has {len(data)} bytes; at most {MOST} can be sent: pass a file instead"
+        )
     return len(data).to_bytes(4, "big") + data
 
 

@@ -9,11 +9,11 @@ __all__ = ["run_python", "run_python_sync"]
 
 
 async def run_python(code: str) -> Evaluation:
-    """Runs Python in a sandbox without any right: no files, no network, no environment.
+    r"""Runs Python in a sandbox without any right: no files, no network, no environment.
 
     ::
 
-        await run_python("print('Hello'); 5 + 3")  # "Hello\\n8"
+        await run_python("print('Hello'); 5 + 3")  # "Hello\n8"
 
     The answer is text: what the code printed, and the value of its last expression. The
     parts are its attributes ``stdout``, ``stderr`` and ``value``. Each call has a sandbox

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, Self, TypedDict
 
 from ._protocol import Frame
 from ._values import decode
@@ -86,7 +86,7 @@ class Evaluation(str):
     #: How it went.
     execution: Execution
 
-    def __new__(cls, stdout: str, stderr: str, value: Any, execution: Execution) -> Evaluation:
+    def __new__(cls, stdout: str, stderr: str, value: Any, execution: Execution) -> Self:
         """Makes the text from the parts."""
         parts = [stdout.removesuffix("\n")] if stdout else []
         if value is not None:

@@ -13,7 +13,9 @@ __all__ = ["Runtime", "current", "install", "on_declared"]
 class Runtime(Protocol):
     """What a place that can run tasks offers."""
 
-    def call(self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def call(
+        self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         """Runs a task and waits for its value."""
 
     def submit(

@@ -63,12 +63,14 @@ class _Session:
         self._cwd = _run.place(cwd)
         self._on_output = on_output
         self._capsule_path = capsule_path
-        self._wanted = ",".join([
-            field("session", self._name),
-            field("cwd", self._cwd),
-            field("options", {name: value for name, value in given.items() if value is not None}),
-            field("mounts", _run.listed(mounts or [], "mounts")),
-        ])
+        self._wanted = ",".join(
+            [
+                field("session", self._name),
+                field("cwd", self._cwd),
+                field("options", {name: value for name, value in given.items() if value is not None}),
+                field("mounts", _run.listed(mounts or [], "mounts")),
+            ]
+        )
         self._worker: Worker | None = None
         self._is_closed = False
         self._finalizer: weakref.finalize[[Worker, str], _Session] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, overload
 
 from . import _runtime
@@ -15,6 +15,7 @@ __all__ = ["AllowedFile", "Task", "task"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+V = TypeVar("V")
 
 
 class AllowedFile(TypedDict, total=False):
@@ -25,23 +26,43 @@ class AllowedFile(TypedDict, total=False):
 
 
 class Task(Generic[P, R]):
-    """A function that runs in a sandbox of its own when it is called."""
+    """A function that runs in a sandbox of its own when it is called.
+
+    Its docstring, name and signature are the function's.
+    """
+
+    #: What it is called in a sandbox.
+    function: Callable[P, R]
+    #: What its decorator says, and nothing else.
+    options: dict[str, Any]
+    #: What other tasks and ``capsule run --task`` call it.
+    name: str
+    __name__: str
+    #: The file and line of its decorator.
+    place: tuple[str, int]
 
     def __init__(self, function: Callable[P, R], options: dict[str, Any], place: tuple[str, int]) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.options = options
-        self.name: str = options["name"]
+        self.name = options["name"]
         self.place = place
         self.is_async = inspect.iscoroutinefunction(function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         runtime = _runtime.current()
-        if self.is_async:
-            return runtime.submit_async(self.name, self.function, args, kwargs)  # type: ignore
-        return runtime.call(self.name, self.function, args, kwargs)
+        # An awaitable of the value, if the function is a coroutine.
+        call: Callable[..., Any] = runtime.submit_async if self.is_async else runtime.call
+        value: R = call(self.name, self.function, args, kwargs)
+        return value
 
-    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Submission[R]:
+    @overload
+    def submit(self: Task[P, Coroutine[Any, Any, V]], *args: P.args, **kwargs: P.kwargs) -> Submission[V]: ...
+
+    @overload
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Submission[R]: ...
+
+    def submit(self, *args: Any, **kwargs: Any) -> Submission[Any]:
         """Starts the task and returns at once; several run in parallel."""
         return _runtime.current().submit(self.name, self.function, args, kwargs)
 
@@ -81,7 +102,7 @@ def task(
     name: str | None = None,
     compute: str | int | None = None,
     ram: str | int | None = None,
-    timeout: str | int | float | None = None,
+    timeout: str | float | None = None,
     max_retries: int | None = None,
     allowed_files: Iterable[str | AllowedFile] | None = None,
     allowed_hosts: Iterable[str] | None = None,
@@ -105,6 +126,9 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     :param env_variables: names of environment variables that the task sees; default: none
     :param isolation: ``"wasm"`` (default), or ``"jail"``: CPython in a Linux jail, where
         packages with native code work
+
+    What the decorator does not say, ``capsule.toml`` may. An option that cannot be honoured is
+    an error with file and line, never a limit that is not there.
     """
     frame = sys._getframe(1)
     place = (frame.f_code.co_filename, frame.f_lineno)

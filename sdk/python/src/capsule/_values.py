@@ -92,7 +92,8 @@ def _converted(value: Any, where: str, depth: int) -> Any:
         return value.isoformat()
     if isinstance(value, (uuid.UUID, decimal.Decimal, pathlib.PurePath)):
         return str(value)
-    for base in (bool, int, float, str, dict, list, tuple):
+    bases: tuple[type[Any], ...] = (int, float, str, dict, list, tuple)
+    for base in bases:
         if isinstance(value, base):
             return _plain(base(value), where, depth)
     if isinstance(value, (bytes, bytearray, memoryview)):

@@ -16,7 +16,7 @@ import queue
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from . import _protocol, _values
@@ -49,16 +49,14 @@ class _LoopWaiter:
 
     def __init__(self, on_output: OutputHandler | None) -> None:
         self.is_gone = self.is_sent = False
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._on_output = on_output
-        self.answer: asyncio.Future[Frame] = self._loop.create_future()
+        self.answer: asyncio.Future[Frame] = self.loop.create_future()
 
     def hear(self, frame: Frame | WorkerError) -> None:
-        # A loop that was closed waits for nothing.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._take, frame)
+        wake(self.loop, [(self, frame)])
 
-    def _take(self, frame: Frame | WorkerError) -> None:
+    def take(self, frame: Frame | WorkerError) -> None:
         if self.answer.done():
             return
         if isinstance(frame, WorkerError):
@@ -70,6 +68,18 @@ class _LoopWaiter:
                 self._on_output(*_protocol.piece(frame))
             except Exception as error:
                 self.answer.set_exception(error)
+
+
+def wake(loop: asyncio.AbstractEventLoop, heard: list[tuple[_LoopWaiter, Frame | WorkerError]]) -> None:
+    """Hands frames to the coroutines of a loop; waking it costs more than a frame."""
+
+    def take() -> None:
+        for waiter, frame in heard:
+            waiter.take(frame)
+
+    # A loop that was closed waits for nothing.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(take)
 
 
 class _ThreadWaiter:
@@ -104,6 +114,7 @@ class Worker:
     def __init__(self, binary: str) -> None:
         self.binary = binary
         self.is_dead = False
+        self._end_told = WorkerError("the worker has ended", retryable=True)
         self._writing = threading.Lock()
         self._waiting: dict[int, _Waiter] = {}
         self._next = 0
@@ -163,7 +174,7 @@ class Worker:
     def _register(self, waiter: _Waiter | None) -> int:
         with self._writing:
             if self.is_dead:
-                raise WorkerError("the worker has ended", retryable=True)
+                raise self._end_told.again()
             self._next += 1
             if waiter is not None:
                 self._waiting[self._next] = waiter
@@ -212,34 +223,43 @@ class Worker:
         is_first = True
         try:
             while data := os.read(self._output, _PIECE):
-                for frame in incoming.add(data):
-                    if is_first:
-                        _check_hello(frame)
-                        is_first = False
-                    elif frame.request is not None:
-                        self._hand_over(frame.request, frame)
+                frames = incoming.add(data)
+                if is_first and (first := next(frames, None)) is not None:
+                    _check_hello(first)
+                    is_first = False
+                self._hand_over(frames)
         except (OSError, ValueError) as error:
             problem = str(error)
         self._end(problem, is_first)
 
-    def _hand_over(self, number: int, frame: Frame) -> None:
-        # Both are atomic; whoever stops waiting takes the entry away.
-        waiter = self._waiting.get(number) if frame.is_output else self._waiting.pop(number, None)
-        if waiter is not None:
-            waiter.hear(frame)
+    def _hand_over(self, frames: Iterator[Frame]) -> None:
+        loops: dict[asyncio.AbstractEventLoop, list[tuple[_LoopWaiter, Frame | WorkerError]]] = {}
+        for frame in frames:
+            if frame.request is None:
+                continue
+            # Both are atomic; whoever stops waiting takes the entry away.
+            waiting = self._waiting
+            waiter = waiting.get(frame.request) if frame.is_output else waiting.pop(frame.request, None)
+            if isinstance(waiter, _LoopWaiter):
+                loops.setdefault(waiter.loop, []).append((waiter, frame))
+            elif waiter is not None:
+                waiter.hear(frame)
+        for loop, heard in loops.items():
+            wake(loop, heard)
 
     def _end(self, problem: str, said_nothing: bool) -> None:
         """The worker is gone, or of no use."""
         self._process.kill()
         code = self._process.wait()
+        hint = f"is {self.binary} the capsule binary that belongs to this package?" if said_nothing else ""
+        how = problem or (f"signal {-code}" if code < 0 else f"exit code {code}")
         with self._writing:
+            self._end_told = WorkerError(f"the worker ended: {how}", hint=hint, retryable=not said_nothing)
             self.is_dead = True
             waiting, self._waiting = self._waiting, {}
             self._close_pipes()
-        hint = f"is {self.binary} the capsule binary that belongs to this package?" if said_nothing else ""
-        how = problem or (f"signal {-code}" if code < 0 else f"exit code {code}")
         for waiter in waiting.values():
-            waiter.hear(WorkerError(f"the worker ended: {how}", hint=hint, retryable=not said_nothing))
+            waiter.hear(self._end_told.again())
 
     def _close_pipes(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):

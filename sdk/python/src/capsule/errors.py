@@ -68,9 +68,14 @@ class WorkerError(CapsuleError):
 
     def __init__(self, message: str, *, code: str = "", hint: str = "", retryable: bool = False) -> None:
         super().__init__(f"{message}\nhint: {hint}" if hint else message)
+        self.message = message
         self.code = code
         self.hint = hint
         self.retryable = retryable
+
+    def again(self) -> WorkerError:
+        """The same error, to be raised once more: each has a traceback of its own."""
+        return WorkerError(self.message, code=self.code, hint=self.hint, retryable=self.retryable)
 
 
 class BinaryNotFound(WorkerError, FileNotFoundError):

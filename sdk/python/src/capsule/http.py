@@ -27,7 +27,9 @@ class HttpError(CapsuleError, OSError):
 class Response:
     """An answer. ``content`` is its body, unpacked if it came packed with gzip or deflate."""
 
-    def __init__(self, status_code: int, headers: Iterable[tuple[str, str]], content: bytes, url: str) -> None:
+    def __init__(
+        self, status_code: int, headers: Iterable[tuple[str, str]], content: bytes, url: str
+    ) -> None:
         self.status_code = status_code
         self.headers: dict[str, str] = {}
         for name, value in headers:
@@ -102,7 +104,9 @@ def request(
             for name in ("authorization", "cookie", "host", "proxy-authorization"):
                 sent.pop(name, None)
         is_post = method.upper() == "POST"
-        if (response.status_code == 303 and method.upper() != "HEAD") or (response.status_code in (301, 302) and is_post):
+        if (response.status_code == 303 and method.upper() != "HEAD") or (
+            response.status_code in (301, 302) and is_post
+        ):
             method, body = "GET", None
             sent.pop("content-type", None)
         url = target
@@ -132,7 +136,9 @@ def _once(
         connection.set_tunnel(parts.hostname, parts.port)
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request(method, urllib.parse.quote(path, safe="/%:?#[]@!$&'()*+,;=~-._"), body, dict(headers))
+        connection.request(
+            method, urllib.parse.quote(path, safe="/%:?#[]@!$&'()*+,;=~-._"), body, dict(headers)
+        )
         answer = connection.getresponse()
         content = answer.read(most + 1)
         if answer.length and len(content) <= most:
@@ -184,17 +190,23 @@ def get(url: str, headers: Mapping[str, str] | None = None, **options: Any) -> R
     return request("GET", url, headers=headers, **options)
 
 
-def post(url: str, json: Any = None, data: Any = None, headers: Mapping[str, str] | None = None, **options: Any) -> Response:
+def post(
+    url: str, json: Any = None, data: Any = None, headers: Mapping[str, str] | None = None, **options: Any
+) -> Response:
     """POST; options as for :func:`request`."""
     return request("POST", url, json=json, data=data, headers=headers, **options)
 
 
-def put(url: str, json: Any = None, data: Any = None, headers: Mapping[str, str] | None = None, **options: Any) -> Response:
+def put(
+    url: str, json: Any = None, data: Any = None, headers: Mapping[str, str] | None = None, **options: Any
+) -> Response:
     """PUT; options as for :func:`request`."""
     return request("PUT", url, json=json, data=data, headers=headers, **options)
 
 
-def patch(url: str, json: Any = None, data: Any = None, headers: Mapping[str, str] | None = None, **options: Any) -> Response:
+def patch(
+    url: str, json: Any = None, data: Any = None, headers: Mapping[str, str] | None = None, **options: Any
+) -> Response:
     """PATCH; options as for :func:`request`."""
     return request("PATCH", url, json=json, data=data, headers=headers, **options)
 
