@@ -140,12 +140,6 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         Expect::Refused
     ),
     program!(
-        "unlocked-paths",
-        Paths,
-        "open the host's files by every name they may have",
-        Expect::Refused
-    ),
-    program!(
         "long-paths",
         Paths,
         "open paths of a hundred thousand and of ten million characters",
@@ -443,7 +437,6 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         "return a value nested 100,000 deep past the encoder",
         Expect::Fails(&["E3009"])
     ),
-    program!("inexact-values", Output, "return what JSON cannot hold", Expect::Refused),
     program!(
         "lying-values",
         Output,
