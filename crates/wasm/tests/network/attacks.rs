@@ -444,7 +444,7 @@ fn a_session_loses_a_connection_that_its_next_grant_may_not_cover() {
     });
     let mut guest = given(&[]).open("def main(): pass");
     let tokio = tokio();
-    let mut evaluate = |guest: &mut Box<dyn Guest>, code: &str, hosts: &[&str]| {
+    let evaluate = |guest: &mut Box<dyn Guest>, code: &str, hosts: &[&str]| {
         let grant = grant(hosts);
         assert!(grant.meter.left() > 0 && Meter::new(1).left() == 1);
         tokio.block_on(guest.evaluate(code, "", &grant))
