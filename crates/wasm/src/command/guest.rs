@@ -123,7 +123,10 @@ async fn run_component(
     let mut linker = component::Linker::<State>::new(store.engine());
     p2::add_to_linker_async(&mut linker).map_err(unfit_now)?;
     // What it exports and imports is checked here, before anything of it runs.
-    let fitting = linker.instantiate_pre(program).map_err(unfit_now)?;
+    let fitting = linker
+        .instantiate_pre(program)
+        // Its outermost words name the import; the root does not.
+        .map_err(|error| How::Unfit(error.to_string()))?;
     let command = p2::bindings::CommandPre::new(fitting)
         .map_err(|_| How::Unfit("it does not export wasi:cli/run of preview 2".into()))?;
     let command = command.instantiate_async(&mut *store).await.map_err(unfit)?;
