@@ -133,7 +133,9 @@ impl Link {
         let call = frame.head.call();
         let waiting = lock(&self.calls).open.as_ref().and_then(|open| open.get(&call).cloned());
         // One that was dropped hears nothing more.
-        let _ = waiting.map(|waiting| waiting.blocking_send(frame));
+        if let Some(waiting) = waiting {
+            let _ = waiting.blocking_send(frame);
+        }
     }
 
     /// A frame was too large, or the broker is gone, which the reader tells.

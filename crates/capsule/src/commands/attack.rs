@@ -72,7 +72,7 @@ impl Attack {
             return list(attempts.iter().map(|one| (one.name, one.family, one.tries)));
         }
         // Made ready once, and not by all of them at a time.
-        wire::prepare(&progress::Preparing::default()).map_err(|failure| {
+        wire::prepare(&progress::Preparing).map_err(|failure| {
             anyhow!("tasks cannot be attacked, they do not run here: {failure}")
         })?;
         self.tell(&attack::wasm::suite::run(&attempts, self.jobs())?, WASM)

@@ -130,7 +130,10 @@ impl Worker {
         let begun = match &*request.op {
             "run" => self.run(id, &request),
             "evaluate" => self.evaluate(id, &request),
-            "cancel" => Ok(self.cancel(id)),
+            "cancel" => {
+                self.cancel(id);
+                Ok(())
+            }
             "reset" | "close" | "import" | "export" | "delete" => self.keep(id, &request),
             other => {
                 let message = format!("there is no op {other:?}");

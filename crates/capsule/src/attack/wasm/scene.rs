@@ -122,11 +122,8 @@ impl<'a> Scene<'a> {
             for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
                 let path = entry.path();
                 match entry.file_type() {
-                    Ok(kind) if kind.is_dir() => {
-                        if !path.ends_with("project/granted") {
-                            folders.push(path);
-                        }
-                    }
+                    Ok(kind) if kind.is_dir() && path.ends_with("project/granted") => {}
+                    Ok(kind) if kind.is_dir() => folders.push(path),
                     Ok(kind) if kind.is_symlink() => {
                         let target = fs::read_link(&path).unwrap_or_default();
                         found.insert(path, target.display().to_string());
