@@ -31,7 +31,7 @@ pub(crate) struct Run {
     /// Tell on standard error what happens to each task
     #[arg(long, short)]
     verbose: bool,
-    /// Grant every task a file or folder: HOST[::GUEST][:ro|:rw]
+    /// Grant every task a file or folder, read-write unless it ends in :ro
     #[arg(long, value_name = "HOST[::GUEST][:ro|:rw]")]
     mount: Vec<MountOption>,
     /// Read the arguments from a JSON file: a list, or {"args": […], "kwargs": {…}}
