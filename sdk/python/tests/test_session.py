@@ -136,7 +136,7 @@ def test_code_in_one_session_runs_in_order() -> None:
 
 
 def test_much_output_in_many_pieces() -> None:
-    with SyncSession(ram="96MB") as session:
+    with SyncSession(ram="192MB") as session:
         for _ in range(12):
             answer = session.run("print('x' * (9 << 20), end='')")
             assert len(answer) == 9 << 20
