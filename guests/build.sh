@@ -3,7 +3,7 @@
 #
 # The folder is named after everything that goes into them, so it is built once.
 # componentize-py takes any site-packages that it can find into the image, so it is
-# told of an environment that has none.
+# told of an environment that has none. Its ten libraries are then joined (link/).
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/env.sh"
@@ -11,7 +11,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../scripts/env.sh"
 sdk=sdk/python/src/capsule
 shared=(__init__ _runtime _submission _task _values errors http)
 key="$({
-  cat guests/build.sh guests/requirements.txt
+  cat guests/build.sh guests/requirements.txt guests/link/Cargo.toml guests/link/src/*.rs
   find guests/python -type f \( -name '*.py' -o -name '*.wit' \) -print0 | sort -z | xargs -0 sha256sum
   for name in "${shared[@]}"; do sha256sum "$sdk/$name.py"; done
 } | sha256sum | cut -c 1-12)"
@@ -36,7 +36,7 @@ if [ ! -e "$folder/.whole" ]; then
     --wit-path guests/python/wit --world python \
     --import-interface-name capsule:guest/types@0.1.0=types \
     componentize --python-path "$work/app" --output "$work/python.wasm" capsule_guest >&2
-  mv "$work/python.wasm" "$folder/python.wasm"
+  cargo run --quiet --locked -p guest-link -- "$work/python.wasm" "$folder/python.wasm" >&2
   : >"$folder/.whole"
   # Older ones would only fill the disk.
   find "$CAPSULE_CACHE/guests" -mindepth 1 -maxdepth 1 -type d ! -name "$key" -mtime +7 -exec rm -rf {} +

@@ -18,6 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &["capsule-spec", "capsule-backend", "capsule-jail", "capsule-wasm", "capsule-engine"],
     ),
     ("capsule-tests", &["capsule-spec"]),
+    ("guest-link", &[]),
     ("xtask", &["capsule-spec", "capsule-jail"]),
 ];
 

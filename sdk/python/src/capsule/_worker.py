@@ -258,6 +258,9 @@ class Worker:
             self.is_dead = True
             waiting, self._waiting = self._waiting, {}
             self._close_pipes()
+        if _is_leaving:
+            # Whoever still waits is a daemon thread, and ends with the process, without a word.
+            return
         for waiter in waiting.values():
             waiter.hear(self._end_told.again())
 
@@ -318,6 +321,8 @@ def field(name: str, value: object) -> str:
 
 _workers: dict[str, Worker] = {}
 _lock = threading.Lock()
+#: The interpreter ends.
+_is_leaving = False
 
 
 def shared(binary: str) -> Worker:
@@ -334,6 +339,8 @@ def shared(binary: str) -> Worker:
 
 @atexit.register
 def _close_all() -> None:
+    global _is_leaving
+    _is_leaving = True
     with _lock:
         workers = list(_workers.values())
         _workers.clear()
