@@ -57,6 +57,13 @@ pub trait Guest: Send {
         grant: &'a Grant,
     ) -> Pending<'a, Result<String, GuestError>>;
 
+    /// What opens sandboxes that are as this one is now, in which the program is loaded
+    /// already; their use begins with what this one has used. None if that cannot be:
+    /// another load could end in another state, or the state is large.
+    fn save(&mut self) -> Option<Arc<dyn Guests>> {
+        None
+    }
+
     /// What it has used so far.
     fn usage(&self) -> Usage;
 }
@@ -109,7 +116,7 @@ pub trait Outside: Send + Sync {
 }
 
 /// Source text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Source {
     /// Where it is, as the user names it.
     pub path: String,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use capsule_backend::Backend;
 use capsule_backend::guest::Guests;
-use capsule_engine::{Backends, Project};
+use capsule_engine::{Backends, Programs, Project};
 use capsule_jail::Jail;
 use capsule_jail::native::Native;
 use capsule_spec::{ErrorCode, Failure};
@@ -36,6 +36,7 @@ pub(crate) struct Runtimes {
 #[derive(Clone)]
 struct Loaded {
     wasm: Arc<dyn Guests>,
+    programs: Arc<Programs>,
     packages: Option<PathBuf>,
 }
 
@@ -61,7 +62,8 @@ impl Runtimes {
         if let Some(folder) = loaded.packages {
             project.packages(folder, PACKAGES);
         }
-        Ok(Backends { wasm: loaded.wasm, jail: native(project, &requirements) })
+        let jail = native(project, &requirements);
+        Ok(Backends { wasm: loaded.wasm, jail, programs: loaded.programs })
     }
 }
 
@@ -87,7 +89,7 @@ fn load(requirements: &[String], progress: &dyn Progress) -> Result<Loaded, Fail
     };
     let runtime = Runtime::new(&prepared, MOST_IDLE)
         .map_err(|error| Failure::new(ErrorCode::RuntimeUnavailable, format!("{error:#}")))?;
-    Ok(Loaded { wasm: Arc::new(runtime), packages })
+    Ok(Loaded { wasm: Arc::new(runtime), programs: Arc::default(), packages })
 }
 
 /// What runs tasks with `isolation="jail"`, if the program has any.

@@ -69,6 +69,18 @@ impl Held {
         Self { pieces: Mutex::new(Some(Pieces::default())) }
     }
 
+    /// Holds back what was printed before, to be released with the rest.
+    pub(crate) fn again(list: &[Piece]) -> Self {
+        let bytes = list.iter().map(|(_, piece)| piece.len()).sum();
+        Self { pieces: Mutex::new(Some(Pieces { list: list.to_vec(), bytes })) }
+    }
+
+    /// What is held so far.
+    pub(crate) fn copy(&self) -> Vec<Piece> {
+        let pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        pieces.as_ref().map(|pieces| pieces.list.clone()).unwrap_or_default()
+    }
+
     /// Keeps it, if it holds back.
     pub(crate) fn keep(&self, channel: Channel, bytes: &[u8]) -> bool {
         match &mut *self.pieces.lock().unwrap_or_else(PoisonError::into_inner) {

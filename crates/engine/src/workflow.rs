@@ -18,6 +18,7 @@ use crate::declaration;
 use crate::event::{CallId, Observer, TaskEvent};
 use crate::limits::RunLimits;
 use crate::output::{Held, Output};
+use crate::programs::{Asked, Loaded, Programs};
 use crate::project::Project;
 use crate::value::{self, Bytes};
 use crate::workers;
@@ -29,6 +30,8 @@ pub struct Backends {
     pub wasm: Arc<dyn Guests>,
     /// Tasks with `isolation="jail"`.
     pub jail: Result<Arc<dyn Guests>, Failure>,
+    /// Programs that were loaded in WebAssembly before.
+    pub programs: Arc<Programs>,
 }
 
 /// A program that has been loaded once, without rights: what its tasks may do is
@@ -54,11 +57,13 @@ struct Shared {
     /// Memory of all its sandboxes.
     room: Arc<Room>,
     /// The sandbox in which the program was loaded, if the first call can go on there.
-    loaded: Mutex<Option<Loaded>>,
+    first: Mutex<Option<Opened>>,
+    /// What opens others in which it is loaded.
+    loaded: OnceLock<Loaded>,
 }
 
 /// A sandbox and its way out.
-struct Loaded {
+struct Opened {
     guest: Box<dyn Guest>,
     exit: Arc<Exit>,
 }
@@ -99,7 +104,8 @@ impl Workflow {
             ids: AtomicU64::new(1),
             given: Arc::new(Bytes::new(limits.arguments)),
             room: Room::new(limits.memory),
-            loaded: Mutex::new(None),
+            first: Mutex::new(None),
+            loaded: OnceLock::new(),
         });
         shared.declare().await?;
         Ok(Self { shared })
@@ -132,12 +138,20 @@ impl Shared {
     }
 
     async fn declare(self: &Arc<Self>) -> Result<(), Answer> {
+        let refused = |failure| Answer::refused("main", failure);
+        let own = self.project.source("");
+        let source = |name: &str| self.project.source(name);
+        let known = own.as_ref().and_then(|own| self.backends.programs.find(own, source));
+        if let Some(loaded) = known {
+            self.settle(&loaded.functions).map_err(refused)?;
+            let _ = self.loaded.set(loaded);
+            return Ok(());
+        }
         let exit = Arc::new(Exit::new(self, Held::hold()));
         let bounds = Grant {
             environment: Vec::new(),
             ..self.bare_grant(Meter::within(Fuel::LOW.units(), &self.room), Function::RAM)
         };
-        let refused = |failure| Answer::refused("main", failure);
         let mut guest = self.backends.wasm.open(exit.clone()).map_err(refused)?;
         let started = Instant::now();
         let declared = within(Some(LOAD_TIMEOUT), guest.declare(&bounds)).await;
@@ -148,13 +162,32 @@ impl Shared {
             }
             self.not_loaded(error, &guest.usage(), started.elapsed())
         })?;
-        let functions =
-            declaration::functions(&declared.functions, &self.project.settings.defaults);
-        let _ = self.functions.set(functions.map_err(refused)?);
+        self.settle(&declared.functions).map_err(refused)?;
         if declared.is_pure {
-            let loaded = Loaded { guest, exit };
-            *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
+            let mut save = || {
+                let (guests, output) = (guest.save()?, exit.held.copy());
+                Some(Loaded { guests, output, functions: declared.functions.clone() })
+            };
+            // A program with one task will hardly call another.
+            if self.functions().len() > 1
+                && let Some(loaded) = save()
+            {
+                let _ = self.loaded.set(loaded);
+            }
+            if let Some(own) = own {
+                let save = || self.loaded.get().cloned().or_else(save);
+                self.backends.programs.note(own, exit.asked(), save);
+            }
+            let first = Opened { guest, exit };
+            *self.first.lock().unwrap_or_else(PoisonError::into_inner) = Some(first);
         }
+        Ok(())
+    }
+
+    /// From here on it is settled what the tasks may do.
+    fn settle(&self, declared: &str) -> Result<(), Failure> {
+        let functions = declaration::functions(declared, &self.project.settings.defaults)?;
+        let _ = self.functions.set(functions);
         Ok(())
     }
 
@@ -283,7 +316,7 @@ impl Shared {
     ) -> Result<Box<RawValue>, GuestError> {
         let inside =
             Frame { parent: Some(call), depth: frame.depth + 1, meter: Some(grant.meter.clone()) };
-        let Loaded { mut guest, exit } =
+        let Opened { mut guest, exit } =
             self.guest(function.isolation).map_err(GuestError::Failed)?;
         // What loading burnt belongs to the call that goes on in the same sandbox.
         grant.meter.charge(guest.usage().fuel);
@@ -302,20 +335,24 @@ impl Shared {
         })
     }
 
-    fn guest(self: &Arc<Self>, isolation: Isolation) -> Result<Loaded, Failure> {
-        let guests = match isolation {
-            Isolation::Jail => self.backends.jail.as_ref().map_err(Clone::clone)?,
-            _ => {
-                if let Some(loaded) =
-                    self.loaded.lock().unwrap_or_else(PoisonError::into_inner).take()
-                {
-                    return Ok(loaded);
+    fn guest(self: &Arc<Self>, isolation: Isolation) -> Result<Opened, Failure> {
+        let (guests, held) = match (isolation, self.loaded.get()) {
+            (Isolation::Jail, _) => {
+                (self.backends.jail.as_ref().map_err(Clone::clone)?, Held::default())
+            }
+            (_, loaded) => {
+                let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(first) = first {
+                    return Ok(first);
                 }
-                &self.backends.wasm
+                match loaded {
+                    Some(loaded) => (&loaded.guests, Held::again(&loaded.output)),
+                    None => (&self.backends.wasm, Held::default()),
+                }
             }
         };
-        let exit = Arc::new(Exit::new(self, Held::default()));
-        Ok(Loaded { guest: guests.open(exit.clone())?, exit })
+        let exit = Arc::new(Exit::new(self, held));
+        Ok(Opened { guest: guests.open(exit.clone())?, exit })
     }
 
     fn unknown(&self, name: &str) -> Failure {
@@ -340,11 +377,19 @@ struct Exit {
     held: Held,
     /// Set when a call begins; a program that only declares calls nothing.
     frame: OnceLock<Frame>,
+    /// Modules that were looked for before that.
+    asked: Mutex<Asked>,
 }
 
 impl Exit {
     fn new(workflow: &Arc<Shared>, held: Held) -> Self {
-        Self { workflow: Arc::downgrade(workflow), held, frame: OnceLock::new() }
+        let (workflow, asked) = (Arc::downgrade(workflow), Mutex::default());
+        Self { workflow, held, frame: OnceLock::new(), asked }
+    }
+
+    /// Modules that the program looked for while it was loaded.
+    fn asked(&self) -> Asked {
+        std::mem::take(&mut self.asked.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn enter(&self, frame: Frame) {
@@ -354,7 +399,12 @@ impl Exit {
 
 impl Outside for Exit {
     fn source(&self, module: &str) -> Option<Source> {
-        self.workflow.upgrade()?.project.source(module)
+        let found = self.workflow.upgrade()?.project.source(module);
+        if self.frame.get().is_none() {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            asked.add(module, found.as_ref());
+        }
+        found
     }
 
     fn output(&self, channel: Channel, bytes: &[u8]) {

@@ -22,10 +22,11 @@ use crate::host::bindings::capsule::guest::types::{self, Step};
 use crate::host::bindings::{Python, PythonPre};
 use crate::host::{self, Event, State, bindings};
 use crate::layer::Packages;
-use crate::memory::{Pool, Recycling, Stacks};
+use crate::memory::{Held, Overlay, Pool, Recycling, Stacks, starting};
 use crate::runtime::{self, FUEL_SLICE, Prepared};
 
 /// A prepared guest, loaded into this process.
+#[derive(Clone)]
 pub struct Runtime {
     engine: Engine,
     guest: PythonPre<State>,
@@ -39,14 +40,7 @@ impl Runtime {
     /// # Errors
     /// When its files cannot be mapped or are not what they should be.
     pub fn new(prepared: &Prepared, most_idle: usize) -> wasmtime::Result<Self> {
-        Self::with_pool(prepared, Pool::new(prepared.image()?, most_idle)?, most_idle)
-    }
-
-    pub(crate) fn with_pool(
-        prepared: &Prepared,
-        pool: Pool,
-        most_idle: usize,
-    ) -> wasmtime::Result<Self> {
+        let pool = Pool::new(prepared.image()?, most_idle)?;
         let engine = runtime::runner(&pool, Stacks::new(most_idle))?;
         let component = prepared.component(&engine)?;
         let mut linker = Linker::<State>::new(&engine);
@@ -69,6 +63,31 @@ impl Guests for Runtime {
     }
 }
 
+/// A runtime and a memory in which a program is loaded.
+struct Loaded {
+    runtime: Runtime,
+    memory: Arc<Kept>,
+}
+
+/// What a guest was when its program was loaded.
+struct Kept {
+    overlay: Arc<Overlay>,
+    /// Handles of the root that the memory believes to hold.
+    roots: u32,
+    /// What loading burnt.
+    fuel: u64,
+}
+
+impl Guests for Loaded {
+    fn open(&self, outside: Arc<dyn Outside>) -> Result<Box<dyn Guest>, Failure> {
+        let mut guest = self.runtime.guest(outside)?;
+        guest.fuel = self.memory.fuel;
+        guest.is_loaded = true;
+        guest.kept = Some(self.memory.clone());
+        Ok(Box::new(guest))
+    }
+}
+
 impl Runtime {
     pub(crate) fn guest(&self, outside: Arc<dyn Outside>) -> Result<PythonGuest, Failure> {
         let pulse = crate::host::Pulse::default();
@@ -77,9 +96,10 @@ impl Runtime {
         store.fuel_async_yield_interval(Some(FUEL_SLICE)).map_err(broken)?;
         Ok(PythonGuest {
             store,
-            guest: self.guest.clone(),
+            runtime: self.clone(),
             instance: None,
-            roots: self.roots,
+            memory: None,
+            kept: None,
             pulse,
             is_loaded: false,
             fuel: 0,
@@ -89,10 +109,11 @@ impl Runtime {
 
 pub(crate) struct PythonGuest {
     store: Store<State>,
-    guest: PythonPre<State>,
+    runtime: Runtime,
     instance: Option<Python>,
-    /// Handles that its memory believes to hold when it starts.
-    roots: u32,
+    memory: Option<Held>,
+    /// What it begins with.
+    kept: Option<Arc<Kept>>,
     pulse: crate::host::Pulse,
     is_loaded: bool,
     /// Burnt in calls that are over.
@@ -101,7 +122,7 @@ pub(crate) struct PythonGuest {
 
 /// What `load` answers.
 #[derive(Deserialize)]
-struct Loaded<'a> {
+struct Declaration<'a> {
     #[serde(borrow)]
     tasks: &'a serde_json::value::RawValue,
     pure: bool,
@@ -112,7 +133,7 @@ impl Guest for PythonGuest {
         Box::pin(self.metered(bounds, async |this: &mut Self| {
             this.store.data_mut().deny();
             let text = this.load(None).await?;
-            let loaded: Loaded<'_> = serde_json::from_str(&text).map_err(|_| nonsense())?;
+            let loaded: Declaration<'_> = serde_json::from_str(&text).map_err(|_| nonsense())?;
             let is_pure = loaded.pure && !this.store.data().looked_for_rights();
             Ok(Declared { functions: loaded.tasks.get().to_owned(), is_pure })
         }))
@@ -124,6 +145,7 @@ impl Guest for PythonGuest {
         arguments: &'a str,
         grant: &'a Grant,
     ) -> Pending<'a, Result<String, GuestError>> {
+        self.forget_if_over(grant);
         Box::pin(self.metered(grant, async move |this: &mut Self| {
             if !this.is_loaded {
                 this.load(Some(&grant.environment)).await?;
@@ -143,6 +165,14 @@ impl Guest for PythonGuest {
             let result = instance.call_evaluate(store, code, name).await;
             answered(result)
         }))
+    }
+
+    fn save(&mut self) -> Option<Arc<dyn Guests>> {
+        let roots = self.roots_alone().filter(|_| !self.store.data().asked())?;
+        let overlay = Arc::new(self.memory.as_ref()?.overlay()?);
+        let roots = u32::try_from(roots).ok()?;
+        let memory = Arc::new(Kept { overlay, roots, fuel: self.fuel });
+        Some(Arc::new(Loaded { runtime: self.runtime.clone(), memory }))
     }
 
     fn usage(&self) -> Usage {
@@ -186,9 +216,23 @@ impl PythonGuest {
 
     async fn instance(&mut self) -> Result<(&Python, &mut Store<State>), GuestError> {
         if self.instance.is_none() {
-            let instance = self.guest.instantiate_async(&mut self.store).await.map_err(crashed)?;
-            if self.roots > 0 {
-                instance.call_wake(&mut self.store, self.roots).await.map_err(crashed)?;
+            let overlay = self.kept.as_ref().map(|kept| kept.overlay.clone());
+            let length = overlay.as_ref().map(|overlay| overlay.length());
+            let make = self.runtime.guest.instantiate_async(&mut self.store);
+            let (instance, memory) = starting(overlay, make).await;
+            let instance = instance.map_err(crashed)?;
+            self.memory = memory;
+            if length.is_some_and(|length| !self.store.data_mut().memory.begins_with(length)) {
+                let message = "the run has no memory left for another sandbox";
+                let failure = Failure::new(ErrorCode::MemoryLimit, message);
+                return Err(GuestError::Failed(failure));
+            }
+            let roots = self.kept.as_ref().map_or(self.runtime.roots, |kept| kept.roots);
+            if roots > 0 {
+                let fuel = self.store.get_fuel().map_err(crashed)?;
+                instance.call_wake(&mut self.store, roots).await.map_err(crashed)?;
+                // A task costs the same, whether its program was loaded here or before.
+                self.store.set_fuel(fuel).map_err(crashed)?;
             }
             self.instance = Some(instance);
         }
@@ -207,6 +251,26 @@ impl PythonGuest {
             answered(instance.call_absorb(store, &packages.modules, &packages.native).await)
         })
         .await
+    }
+
+    /// A program that took more memory than its task may have is loaded within the limit
+    /// of the task, where that fails as it should.
+    fn forget_if_over(&mut self, grant: &Grant) {
+        let most = usize::try_from(grant.ram.bytes()).unwrap_or(usize::MAX);
+        let begins_over = |kept: &Arc<Kept>| {
+            let length = kept.overlay.length();
+            length > self.runtime.pool.length() && length > most
+        };
+        if self.instance.is_none() && self.kept.as_ref().is_some_and(begins_over) {
+            self.kept = None;
+            self.is_loaded = false;
+            self.fuel = 0;
+        }
+    }
+
+    /// What its memory holds.
+    pub(crate) fn memory(&self) -> std::io::Result<Vec<u8>> {
+        self.memory.as_ref().ok_or(std::io::ErrorKind::NotFound)?.copy()
     }
 
     /// See [`State::roots_alone`].

@@ -13,7 +13,6 @@ use capsule_backend::guest::{
 use capsule_spec::{Access, ByteSize, Failure, Fuel};
 
 use crate::guest::Runtime;
-use crate::memory::Pool;
 use crate::runtime::Prepared;
 
 /// Where guests see their packages.
@@ -80,14 +79,12 @@ impl Prepared {
         packages: &Packages,
     ) -> Result<Layered, LayerError> {
         self.compile(&packages.folder).await?;
-        let pool = Pool::to_save(self.image().map_err(LayerError::Cache)?);
-        let pool = pool.map_err(LayerError::Cache)?;
-        let runtime = Runtime::with_pool(self, pool.clone(), 0).map_err(LayerError::Sandbox)?;
+        let runtime = Runtime::new(self, 0).map_err(LayerError::Sandbox)?;
         let mut guest = runtime.guest(Arc::new(Nowhere)).map_err(LayerError::Refused)?;
         let grant = grant(&packages.folder, Access::ReadOnly);
         let failed = guest.absorb(packages, &grant).await.map_err(LayerError::Import)?;
         let roots = guest.roots_alone().ok_or(LayerError::NotQuiet)?;
-        let memory = pool.save().map_err(LayerError::Cache)?;
+        let memory = guest.memory().map_err(LayerError::Cache)?;
         drop(guest);
         self.store_layer(cache, key, &memory, roots).map_err(LayerError::Cache)?;
         let prepared = self.layer(cache, key)?;
@@ -101,9 +98,7 @@ impl Prepared {
         const CODE: &str = "import compileall, py_compile\n\
             compileall.compile_dir('/packages', quiet=2, \
             invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)";
-        let pool = Pool::new(self.image().map_err(LayerError::Cache)?, 0);
-        let pool = pool.map_err(LayerError::Cache)?;
-        let runtime = Runtime::with_pool(self, pool, 0).map_err(LayerError::Sandbox)?;
+        let runtime = Runtime::new(self, 0).map_err(LayerError::Sandbox)?;
         let mut guest = runtime.guest(Arc::new(Nowhere)).map_err(LayerError::Refused)?;
         let grant = grant(folder, Access::ReadWrite);
         guest.evaluate(CODE, "<compile>", &grant).await.map_err(LayerError::Import)?;

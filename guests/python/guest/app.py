@@ -28,7 +28,7 @@ from guest import sockets
 sockets.install()
 
 from guest import (
-    layer, loop, operations, output, program, rehearsal, report, session, sleep, threads, values,
+    chance, layer, loop, operations, output, program, rehearsal, report, session, sleep, threads, values,
 )
 
 for _part in (loop, output, sleep, threads, program):
@@ -90,6 +90,7 @@ def _step(state: loop.State) -> types.Step:
 
 
 rehearsal.rehearse(WitWorld())
+chance.install()
 
 sys.path[:] = []
 sys.path_importer_cache.clear()

@@ -6,7 +6,6 @@ import importlib.util
 import inspect
 import json
 import os
-import random
 import sys
 import types
 
@@ -14,7 +13,7 @@ from wit_world.imports import host
 
 import capsule
 from capsule import _runtime
-from guest import calls, values
+from guest import calls, chance, values
 
 _tasks: dict[str, "capsule.Task"] = {}
 _module: types.ModuleType | None = None
@@ -105,9 +104,10 @@ def _set_environment(environment: list[tuple[str, str]]) -> None:
 def load(environment: list[tuple[str, str]] | None) -> str:
     """Runs the program's top level; what it declares, as JSON."""
     global _module
-    random.seed()
     _set_environment(environment or [])
-    if environment is None:
+    if environment is not None:
+        chance.seed()
+    else:
         os.environ.__class__ = _WatchedEnvironment
     found = host.source("")
     stem = os.path.basename(found.path).removesuffix(".py")
@@ -123,7 +123,8 @@ def load(environment: list[tuple[str, str]] | None) -> str:
         raise RuntimeError(f"the program called exit({error.code!r}) while it was loaded") from None
     _add_main()
     declared = [_description(task) for task in _tasks.values()]
-    return json.dumps({"tasks": declared, "pure": not _WatchedEnvironment.looked})
+    pure = not _WatchedEnvironment.looked and not (environment is None and chance.was_used())
+    return json.dumps({"tasks": declared, "pure": pure})
 
 
 def forget() -> None:
@@ -154,6 +155,7 @@ def _description(task) -> dict:
 
 def invoke(name: str, arguments: str, environment: list[tuple[str, str]]):
     """Calls a task's function."""
+    chance.seed()
     _set_environment(environment)
     given = values.decode(arguments)
     task = _tasks.get(name)

@@ -5,7 +5,7 @@ import linecache
 import sys
 import types
 
-from guest import loop, values
+from guest import chance, loop, values
 
 _module = types.ModuleType("__main__")
 _pieces = 0
@@ -14,6 +14,7 @@ _pieces = 0
 def evaluate(code: str, name: str) -> str:
     """Runs `code`; the value of its last expression as JSON, or its repr as text if JSON would change it."""
     global _pieces
+    chance.seed()
     _pieces += 1
     file = name or f"<input {_pieces}>"
     sys.modules["__main__"] = _module

@@ -16,6 +16,8 @@ use super::operations::Operations;
 /// The store's data.
 pub(crate) struct State {
     wasi: WasiCtx,
+    /// Whether the guest asked WASI for anything that is not a file: a clock, chance.
+    asked: bool,
     table: ResourceTable,
     files: Files,
     pub(crate) memory: MemoryLimit,
@@ -33,6 +35,7 @@ impl State {
         table.set_max_capacity(MOST_RESOURCES);
         Self {
             wasi,
+            asked: false,
             table,
             files: Files::new(pulse.clone()),
             memory: MemoryLimit::default(),
@@ -64,6 +67,12 @@ impl State {
         self.files.looked() || self.network.was_refused()
     }
 
+    /// Whether its memory may hold what another run of the same code would not: the time,
+    /// a random number.
+    pub(crate) fn asked(&self) -> bool {
+        self.asked
+    }
+
     /// How often the guest's libraries asked for the root, if the guest holds no other
     /// handle and waits for nothing: then its memory is all there is to it.
     pub(crate) fn roots_alone(&self) -> Option<usize> {
@@ -77,6 +86,8 @@ impl State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        // Every function of WASI that we did not write begins here.
+        self.asked = true;
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
@@ -102,6 +113,17 @@ impl MemoryLimit {
         if !self.taken.as_ref().is_some_and(|taken| taken.is_of(room)) {
             self.taken = Room::take(room, 0);
         }
+    }
+}
+
+impl MemoryLimit {
+    /// The memory begins with so much, which may be more than the guest's own image;
+    /// false if its run has no room for it.
+    #[must_use]
+    pub(crate) fn begins_with(&mut self, length: usize) -> bool {
+        let more = length.saturating_sub(self.peak);
+        self.peak = self.peak.max(length);
+        self.taken.as_mut().is_none_or(|taken| taken.more(more))
     }
 }
 

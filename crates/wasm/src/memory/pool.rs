@@ -1,10 +1,13 @@
 //! Slots to be used again.
 
+use std::cell::RefCell;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::image::Image;
+use super::overlay::Overlay;
 use super::slot::Slot;
+use super::start::{self, Held};
 use super::sys::{Linear, Mapping, Pagemap};
 
 /// How a used slot is made new.
@@ -20,18 +23,22 @@ pub enum Recycling {
 #[derive(Clone)]
 pub(crate) struct Pool {
     shared: Arc<Shared>,
-    /// The memory that was made last, in a pool whose memories are to be saved.
-    newest: Option<Arc<Mutex<Newest>>>,
 }
 
-type Newest = Arc<Mutex<Option<Slot>>>;
-
-struct Shared {
+pub(super) struct Shared {
     image: Image,
     original: Mapping,
     pagemap: Option<Pagemap>,
-    idle: Mutex<Vec<Slot>>,
+    /// Used slots, as their last guests left them, and what those began with.
+    idle: Mutex<Vec<(Slot, Beginning)>>,
     most_idle: usize,
+}
+
+/// The overlay that a slot began with; it needs the fewest pages to begin so again.
+type Beginning = Option<Weak<Overlay>>;
+
+thread_local! {
+    static ENTRIES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A memory of a module that is not the guest's own is small: the adapters'.
@@ -45,20 +52,7 @@ impl Pool {
         let pagemap = Pagemap::open();
         let idle = Mutex::new(Vec::new());
         let shared = Arc::new(Shared { image, original, pagemap, idle, most_idle });
-        Ok(Self { shared, newest: None })
-    }
-
-    /// A pool for one guest, whose memory will be saved.
-    pub(crate) fn to_save(image: Image) -> io::Result<Self> {
-        Ok(Self { newest: Some(Arc::default()), ..Self::new(image, 0)? })
-    }
-
-    /// What the one guest's memory holds. The guest must not be running.
-    pub(crate) fn save(&self) -> io::Result<Vec<u8>> {
-        let newest = self.newest.as_ref().ok_or(io::ErrorKind::Unsupported)?;
-        let newest = newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let slot = newest.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.as_ref().ok_or(io::ErrorKind::NotFound)?.copy()
+        Ok(Self { shared })
     }
 
     /// As on a host whose pagemap is closed.
@@ -68,7 +62,12 @@ impl Pool {
         let original = image.map_read_only().expect("it was mapped before");
         let (idle, most_idle) = (Mutex::default(), self.shared.most_idle);
         let shared = Shared { image, original, pagemap: None, idle, most_idle };
-        Self { shared: Arc::new(shared), newest: None }
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Bytes that every memory begins with.
+    pub(crate) fn length(&self) -> usize {
+        self.shared.image.length()
     }
 
     /// How used slots are made new on this host.
@@ -78,35 +77,65 @@ impl Pool {
             None => Recycling::WholeMapping,
         }
     }
-
-    fn take(&self, capacity: usize, guard: usize) -> io::Result<Slot> {
-        let idle = self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match idle {
-            Some(slot) if slot.capacity == capacity => Ok(slot),
-            _ => Slot::new(&self.shared.image, capacity, guard),
-        }
-    }
 }
 
 impl Shared {
-    /// Makes a slot new and keeps it; throws it away if that fails.
-    fn take_back(&self, mut slot: Slot) {
-        thread_local! {
-            static ENTRIES: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+    /// A slot that holds the image, with `overlay` over it, and nothing else.
+    fn take(
+        &self,
+        overlay: Option<&Arc<Overlay>>,
+        capacity: usize,
+        guard: usize,
+    ) -> io::Result<Slot> {
+        if let Some(mut slot) = self.idle(overlay)
+            && slot.capacity == capacity
+        {
+            let overlay = overlay.map(|overlay| &**overlay);
+            let (original, pagemap) = (self.original.bytes(), self.pagemap.as_ref());
+            let renewed = ENTRIES.with_borrow_mut(|entries| {
+                slot.renew(&self.image, original, overlay, pagemap, entries)
+            });
+            // One that cannot be made new is thrown away.
+            if renewed.is_ok() {
+                return Ok(slot);
+            }
         }
-        let is_full = || {
-            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            idle.len() >= self.most_idle
+        let mut slot = Slot::new(&self.image, capacity, guard)?;
+        if let Some(overlay) = overlay {
+            slot.lay(overlay)?;
+        }
+        Ok(slot)
+    }
+
+    /// A used slot; rather one that began with the same.
+    fn idle(&self, overlay: Option<&Arc<Overlay>>) -> Option<Slot> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |beginning: &Beginning| match (beginning, overlay) {
+            (Some(beginning), Some(overlay)) => beginning.as_ptr() == Arc::as_ptr(overlay),
+            (None, None) => true,
+            _ => false,
         };
-        if is_full() {
+        let same = idle.iter().rposition(|(_, beginning)| is_same(beginning));
+        let at = same.or_else(|| idle.len().checked_sub(1))?;
+        Some(idle.swap_remove(at).0)
+    }
+
+    /// Keeps a used slot for later, without what it grew by.
+    fn take_back(&self, mut slot: Slot, beginning: Beginning) {
+        if slot.shrink(self.image.length).is_err() {
             return;
         }
-        let renewed = ENTRIES.with_borrow_mut(|entries| {
-            slot.renew(&self.image, self.original.bytes(), self.pagemap.as_ref(), entries)
-        });
-        if renewed.is_ok() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < self.most_idle {
+            idle.push((slot, beginning));
         }
+    }
+
+    /// What a slot holds beyond the image.
+    pub(super) fn overlay(&self, slot: &mut Slot) -> Option<Overlay> {
+        let pagemap = self.pagemap.as_ref()?;
+        let look = |entries: &mut Vec<u8>| slot.overlay(self.original.bytes(), pagemap, entries);
+        ENTRIES.with_borrow_mut(look).ok()?
     }
 }
 
@@ -127,13 +156,12 @@ impl Pool {
             let why = "the image is smaller than the memory that it is for";
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
-        let slot = self.take(capacity, guard)?;
+        let overlay = start::overlay();
+        let slot = self.shared.take(overlay.as_ref(), capacity, guard)?;
         let base = slot.base().expose_provenance();
-        let slot = Arc::new(Mutex::new(Some(slot)));
-        if let Some(newest) = &self.newest {
-            *newest.lock().unwrap_or_else(PoisonError::into_inner) = slot.clone();
-        }
-        Ok(Box::new(Main { slot, base, shared: self.shared.clone() }))
+        let held = Held { slot: Arc::new(Mutex::new(Some(slot))), shared: self.shared.clone() };
+        start::made(held.clone());
+        Ok(Box::new(Main { held, base, beginning: overlay.as_ref().map(Arc::downgrade) }))
     }
 }
 
@@ -141,14 +169,14 @@ impl Pool {
 struct Main {
     /// Always there until it is dropped. Locked for a moment when it is saved or grows;
     /// wasmtime itself touches the bytes without it.
-    slot: Arc<Mutex<Option<Slot>>>,
+    held: Held,
     base: usize,
-    shared: Arc<Shared>,
+    beginning: Beginning,
 }
 
 impl Main {
     fn slot<T>(&self, look: impl FnOnce(&mut Slot) -> T) -> T {
-        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.held.slot.lock().unwrap_or_else(PoisonError::into_inner);
         look(slot.as_mut().expect("only drop takes it"))
     }
 }
@@ -173,9 +201,9 @@ impl Linear for Main {
 
 impl Drop for Main {
     fn drop(&mut self) {
-        let slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let slot = self.held.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(slot) = slot {
-            self.shared.take_back(slot);
+            self.held.shared.take_back(slot, self.beginning.take());
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::image::Image;
+use super::overlay::{Overlay, ZEROS};
 use super::sys::{Mapping, PAGE, Pagemap};
 
 /// An address range that a guest's memory lives in.
@@ -12,7 +13,7 @@ pub(super) struct Slot {
     open: usize,
     /// The most that one memory may hold.
     pub(super) capacity: usize,
-    /// Pages that are this mapping's own; empty until they were looked for.
+    /// Pages that are this mapping's own, in order; empty until they were looked for.
     private: Vec<usize>,
     /// The process's page faults when `private` was last known to be all.
     faults: Option<u64>,
@@ -52,34 +53,89 @@ impl Slot {
         Ok(())
     }
 
-    /// Makes it hold the image and nothing else.
+    /// Gives back what is beyond `length`.
+    pub(super) fn shrink(&mut self, length: usize) -> io::Result<()> {
+        if self.open > length {
+            self.mapping.shut(length, self.open - length)?;
+            self.open = length;
+            self.private.retain(|page| page * PAGE < length);
+        }
+        Ok(())
+    }
+
+    /// Makes it hold the image, with `overlay` over it, and nothing else.
     pub(super) fn renew(
         &mut self,
         image: &Image,
         original: &[u8],
+        overlay: Option<&Overlay>,
         pagemap: Option<&Pagemap>,
         entries: &mut Vec<u8>,
     ) -> io::Result<()> {
-        if self.open > image.length {
-            self.mapping.shut(image.length, self.open - image.length)?;
-            self.open = image.length;
+        self.shrink(overlay.map_or(image.length, Overlay::length))?;
+        match pagemap {
+            Some(pagemap) => {
+                self.look(pagemap, entries)?;
+                for page in &self.private {
+                    let start = page * PAGE;
+                    let bytes = overlay.and_then(|overlay| overlay.page(*page));
+                    let bytes = bytes.or_else(|| original.get(start..start + PAGE));
+                    let bytes = bytes.unwrap_or(&ZEROS);
+                    self.mapping.bytes_mut(start, PAGE)?.copy_from_slice(bytes);
+                }
+            }
+            None => {
+                self.mapping.overlay(&image.file, image.length)?;
+                if self.open > image.length {
+                    self.mapping.forget(image.length, self.open - image.length)?;
+                }
+                self.private.clear();
+            }
         }
-        let Some(pagemap) = pagemap else {
-            return self.mapping.overlay(&image.file, image.length);
-        };
+        if let Some(overlay) = overlay {
+            self.lay(overlay)?;
+        }
+        self.faults = pagemap.and_then(Pagemap::faults);
+        Ok(())
+    }
+
+    /// Lays the pages over it that are not its own yet.
+    pub(super) fn lay(&mut self, overlay: &Overlay) -> io::Result<()> {
+        self.grow(overlay.length())?;
+        let known = self.private.len();
+        for (page, bytes) in overlay.pages() {
+            if self.private[..known].binary_search(&page).is_err() {
+                self.mapping.bytes_mut(page * PAGE, PAGE)?.copy_from_slice(bytes);
+                self.private.push(page);
+            }
+        }
+        self.private.sort_unstable();
+        Ok(())
+    }
+
+    /// What it holds beyond the image.
+    pub(super) fn overlay(
+        &mut self,
+        original: &[u8],
+        pagemap: &Pagemap,
+        entries: &mut Vec<u8>,
+    ) -> io::Result<Option<Overlay>> {
+        self.look(pagemap, entries)?;
+        let memory = self.mapping.bytes_mut(0, self.open)?;
+        Ok(Overlay::of(memory, original, &self.private))
+    }
+
+    /// Finds the pages that are its own.
+    fn look(&mut self, pagemap: &Pagemap, entries: &mut Vec<u8>) -> io::Result<()> {
         // A page becomes private by a page fault of this process. None since the last look
         // means that a look, which costs a tenth of a small task, would show the same.
-        if self.faults.is_none() || self.faults != pagemap.faults() {
+        let faults = pagemap.faults();
+        if self.faults.is_none() || self.faults != faults {
             let base = self.mapping.base();
             self.private.clear();
-            self.private.extend(pagemap.private_pages(base, image.length, entries)?);
+            self.private.extend(pagemap.private_pages(base, self.open, entries)?);
+            self.faults = faults;
         }
-        for page in &self.private {
-            let start = page * PAGE;
-            let bytes = self.mapping.bytes_mut(start, PAGE)?;
-            bytes.copy_from_slice(&original[start..start + PAGE]);
-        }
-        self.faults = pagemap.faults();
         Ok(())
     }
 }

@@ -2,11 +2,15 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use proptest::prelude::*;
 
 use super::image::Image;
+use super::overlay::Overlay;
 use super::pool::{Pool, Recycling};
+use super::start::{Held, starting};
 use super::sys::Linear;
 
 const IMAGE: usize = 2 << 20;
@@ -77,6 +81,61 @@ proptest! {
             }
         }
     }
+}
+
+/// A memory that begins with an overlay, and the hold on it.
+fn begin(pool: &Pool, overlay: Option<Arc<Overlay>>) -> (Box<dyn Linear>, Held) {
+    let mut making = std::pin::pin!(starting(overlay, async { memory(pool) }));
+    let mut context = Context::from_waker(Waker::noop());
+    match making.as_mut().poll(&mut context) {
+        Poll::Ready((memory, held)) => (memory, held.unwrap()),
+        Poll::Pending => unreachable!("making one waits for nothing"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn a_memory_begins_with_what_was_kept_and_nothing_else(
+        lives in proptest::collection::vec((any::<usize>(), any::<bool>(), deeds()), 1..8),
+        forget in any::<bool>(),
+    ) {
+        let (image, original) = image();
+        let pool = Pool::new(image, 2).unwrap();
+        let used = if forget { pool.clone().without_pagemap() } else { pool.clone() };
+        let mut kept = vec![(None, original)];
+        for (choice, keep, deeds) in &lives {
+            let (overlay, expected) = &kept[choice % kept.len()];
+            let (mut memory, _) = begin(&used, overlay.clone());
+            prop_assert!(super::sys::look(&*memory) == expected.as_slice());
+            let (mut other, held) = begin(&pool, overlay.clone());
+            for deed in deeds {
+                commit(&mut memory, deed);
+                commit(&mut other, deed);
+            }
+            if *keep && let Some(overlay) = held.overlay() {
+                let bytes = super::sys::look(&*other).to_vec();
+                prop_assert_eq!(overlay.length(), bytes.len());
+                kept.push((Some(Arc::new(overlay)), bytes));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_memory_grew_by_is_given_back_at_once() {
+    let (image, _) = image();
+    let pool = Pool::new(image, 1).unwrap();
+    let (mut memory, held) = begin(&pool, None);
+    memory.grow(RESERVED).unwrap();
+    super::sys::look_mut(&mut *memory)[IMAGE..].fill(1);
+    // Too much to be kept.
+    assert!(held.overlay().is_none());
+    let base = memory.base();
+    drop(memory);
+    let again = self::memory(&pool);
+    assert_eq!((again.base(), again.length()), (base, IMAGE));
 }
 
 #[test]
