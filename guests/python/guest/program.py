@@ -123,7 +123,7 @@ def load(environment: list[tuple[str, str]] | None) -> str:
         raise RuntimeError(f"the program called exit({error.code!r}) while it was loaded") from None
     _add_main()
     declared = [_description(task) for task in _tasks.values()]
-    pure = not _WatchedEnvironment.looked and not (environment is None and chance.was_used())
+    pure = environment is None and not _WatchedEnvironment.looked and not chance.was_used()
     return json.dumps({"tasks": declared, "pure": pure})
 
 

@@ -5,6 +5,7 @@ mod interface;
 mod network;
 mod operations;
 mod state;
+mod witness;
 
 pub(crate) use files::link as link_files;
 pub(crate) use interface::bindings;

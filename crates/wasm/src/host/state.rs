@@ -12,12 +12,12 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use super::files::{Files, MOST_RESOURCES, View};
 use super::network::Network;
 use super::operations::Operations;
+use super::witness::Witness;
 
 /// The store's data.
 pub(crate) struct State {
     wasi: WasiCtx,
-    /// Whether the guest asked WASI for anything that is not a file: a clock, chance.
-    asked: bool,
+    witness: Witness,
     table: ResourceTable,
     files: Files,
     pub(crate) memory: MemoryLimit,
@@ -30,12 +30,15 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(outside: Arc<dyn Outside>, pulse: Pulse) -> Self {
         // No argument, no variable, no file, no socket; streams that go nowhere.
-        let wasi = WasiCtxBuilder::new().build();
+        let witness = Witness::default();
+        let mut wasi = WasiCtxBuilder::new();
+        witness.stand_at(&mut wasi);
+        let wasi = wasi.build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(MOST_RESOURCES);
         Self {
             wasi,
-            asked: false,
+            witness,
             table,
             files: Files::new(pulse.clone()),
             memory: MemoryLimit::default(),
@@ -70,7 +73,7 @@ impl State {
     /// Whether its memory may hold what another run of the same code would not: the time,
     /// a random number.
     pub(crate) fn asked(&self) -> bool {
-        self.asked
+        self.witness.has_seen()
     }
 
     /// How often the guest's libraries asked for the root, if the guest holds no other
@@ -86,8 +89,6 @@ impl State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        // Every function of WASI that we did not write begins here.
-        self.asked = true;
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
