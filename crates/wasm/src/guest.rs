@@ -141,7 +141,7 @@ impl Guest for PythonGuest {
         Box::pin(self.metered(grant, async move |this: &mut Self| {
             let (instance, store) = this.instance().await?;
             let result = instance.call_evaluate(store, code, name).await;
-            answered(result)
+            this.answered(result)
         }))
     }
 
@@ -186,9 +186,11 @@ impl PythonGuest {
 
     async fn instance(&mut self) -> Result<(&Python, &mut Store<State>), GuestError> {
         if self.instance.is_none() {
-            let instance = self.guest.instantiate_async(&mut self.store).await.map_err(crashed)?;
+            let instance = self.guest.instantiate_async(&mut self.store).await;
+            let instance = instance.map_err(|error| self.crashed(error))?;
             if self.roots > 0 {
-                instance.call_wake(&mut self.store, self.roots).await.map_err(crashed)?;
+                let woken = instance.call_wake(&mut self.store, self.roots).await;
+                woken.map_err(|error| self.crashed(error))?;
             }
             self.instance = Some(instance);
         }
@@ -204,7 +206,8 @@ impl PythonGuest {
     ) -> Result<Vec<(String, String)>, GuestError> {
         self.metered(grant, async move |this: &mut Self| {
             let (instance, store) = this.instance().await?;
-            answered(instance.call_absorb(store, &packages.modules, &packages.native).await)
+            let result = instance.call_absorb(store, &packages.modules, &packages.native).await;
+            this.answered(result)
         })
         .await
     }
@@ -220,7 +223,8 @@ impl PythonGuest {
     ) -> Result<String, GuestError> {
         self.is_loaded = true;
         let (instance, store) = self.instance().await?;
-        answered(instance.call_load(store, environment).await)
+        let result = instance.call_load(store, environment).await;
+        self.answered(result)
     }
 
     async fn run(
@@ -230,8 +234,8 @@ impl PythonGuest {
         environment: &[(String, String)],
     ) -> Result<String, GuestError> {
         let (instance, store) = self.instance().await?;
-        let mut step =
-            answered(instance.call_begin(store, function, arguments, environment).await)?;
+        let result = instance.call_begin(store, function, arguments, environment).await;
+        let mut step = self.answered(result)?;
         loop {
             let most = match step {
                 Step::Done(value) => return Ok(value),
@@ -241,7 +245,39 @@ impl PythonGuest {
             let events = self.events(most).await;
             let events: Vec<types::Event> = events.into_iter().map(types::Event::from).collect();
             let (instance, store) = self.instance().await?;
-            step = answered(instance.call_advance(store, &events).await)?;
+            let result = instance.call_advance(store, &events).await;
+            step = self.answered(result)?;
+        }
+    }
+
+    fn answered<T>(
+        &self,
+        result: wasmtime::Result<Result<T, types::Failure>>,
+    ) -> Result<T, GuestError> {
+        match result {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(failure)) => Err(GuestError::Raised {
+                kind: failure.kind,
+                message: failure.message,
+                traceback: failure.detail,
+            }),
+            Err(error) => Err(self.crashed(error)),
+        }
+    }
+
+    fn crashed(&self, error: wasmtime::Error) -> GuestError {
+        let trap = error.downcast_ref::<Trap>();
+        if trap == Some(&Trap::OutOfFuel) {
+            return GuestError::OutOfFuel;
+        }
+        // Some parts of an interpreter can do nothing but end when they get no memory.
+        if self.store.data().memory.is_exhausted() {
+            return GuestError::OutOfMemory;
+        }
+        match trap {
+            Some(Trap::StackOverflow) => GuestError::Crashed("it recursed too deeply".to_owned()),
+            Some(trap) => GuestError::Crashed(trap.to_string()),
+            None => GuestError::Crashed(format!("{error:#}")),
         }
     }
 
@@ -274,27 +310,6 @@ impl Drop for Account<'_> {
         } else {
             self.meter.refund(self.charged - burnt);
         }
-    }
-}
-
-fn answered<T>(result: wasmtime::Result<Result<T, types::Failure>>) -> Result<T, GuestError> {
-    match result {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(failure)) => Err(GuestError::Raised {
-            kind: failure.kind,
-            message: failure.message,
-            traceback: failure.detail,
-        }),
-        Err(error) => Err(crashed(error)),
-    }
-}
-
-fn crashed(error: wasmtime::Error) -> GuestError {
-    match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => GuestError::OutOfFuel,
-        Some(Trap::StackOverflow) => GuestError::Crashed("it recursed too deeply".to_owned()),
-        Some(trap) => GuestError::Crashed(trap.to_string()),
-        None => GuestError::Crashed(format!("{error:#}")),
     }
 }
 
