@@ -234,6 +234,62 @@ mod tests {
         }
     }
 
+    const LIMIT: usize = 64 << 20;
+
+    fn limit() -> MemoryLimit {
+        let mut memory = MemoryLimit::default();
+        memory.grant(LIMIT, Meter::new(0).room());
+        memory
+    }
+
+    /// Asks for steps until one is refused: how many it got.
+    fn steps(memory: &mut MemoryLimit, size: &mut usize) -> usize {
+        let mut count = 0;
+        while memory.memory_growing(*size, *size + STEP, None).unwrap() {
+            *size += STEP;
+            count += 1;
+        }
+        count
+    }
+
+    #[test]
+    fn a_refusal_of_little_leaves_a_little_and_never_more_than_the_reserve() {
+        let (mut memory, mut size) = (limit(), LIMIT - STEP);
+        assert_eq!(steps(&mut memory, &mut size), 1);
+        assert!(memory.is_exhausted());
+        assert_eq!(steps(&mut memory, &mut size), STEPS as usize);
+        // Much at once is refused all the same.
+        assert!(!memory.memory_growing(size, size + STEP + 1, None).unwrap());
+        let all: usize = (0..1000).map(|_| steps(&mut memory, &mut size)).sum();
+        assert_eq!(size, LIMIT + RESERVE);
+        assert_eq!((all + STEPS as usize) * STEP, RESERVE);
+        assert_eq!(memory.peak, LIMIT + RESERVE);
+    }
+
+    #[test]
+    fn a_refusal_of_much_is_no_exhaustion_once_something_was_granted() {
+        let mut memory = limit();
+        assert!(!memory.memory_growing(STEP, LIMIT * 2, None).unwrap());
+        assert!(memory.is_exhausted());
+        assert!(memory.memory_growing(STEP, 2 * STEP, None).unwrap());
+        assert!(!memory.is_exhausted());
+    }
+
+    #[test]
+    fn an_answer_has_a_place_or_the_guest_ends() {
+        let mut memory = limit();
+        memory.expect(1 << 20);
+        assert!(memory.memory_growing(LIMIT, LIMIT + (1 << 20) + STEP, None).unwrap());
+        let size = LIMIT + (1 << 20) + STEP;
+        memory.expect(RESERVE);
+        let growth = RESERVE + STEP;
+        assert!(memory.memory_growing(size, size + growth, None).is_err());
+        // What arrived is no answer any more.
+        memory.expect(RESERVE);
+        memory.expect(0);
+        assert!(!memory.memory_growing(size, size + growth, None).unwrap());
+    }
+
     #[tokio::test]
     async fn memory_is_not_all_there_is_to_a_guest_with_a_connection() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
