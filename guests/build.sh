@@ -36,6 +36,7 @@ if [ ! -e "$folder/.whole" ]; then
     --wit-path guests/python/wit --world python \
     --import-interface-name capsule:guest/types@0.1.0=types \
     componentize --python-path "$work/app" --output "$work/python.wasm" capsule_guest >&2
+  "$tools/bin/python3" guests/python/null.py "$work/python.wasm"
   cargo run --quiet --locked -p guest-link -- "$work/python.wasm" "$folder/python.wasm" >&2
   : >"$folder/.whole"
   # Older ones would only fill the disk.

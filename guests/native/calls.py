@@ -2,7 +2,7 @@
 
 from wit_world.imports import host
 
-from capsule.errors import DeniedError, TaskError
+from capsule.errors import TaskError
 from guest import values
 from guest.channel import Channel, TooLarge
 
@@ -25,15 +25,7 @@ class Submission:
         failure = told.get("failure")
         if failure is None:
             return values.decode(told["value"])
-        kind, message = failure["kind"], failure["message"]
-        if kind == "Denied":
-            raise DeniedError(message)
-        raise TaskError(
-            f"task {self._name!r} failed: {kind}: {message}",
-            task=self._name,
-            error_type=kind,
-            traceback=failure["detail"],
-        )
+        raise TaskError.told(self._name, failure["kind"], failure["message"], failure["detail"])
 
     def result(self, timeout: float | None = None):
         if not self._answer.wait(timeout):

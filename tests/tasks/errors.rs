@@ -38,6 +38,14 @@ fn e1001_arguments_that_are_no_json() {
 }
 
 #[test]
+fn e1005_a_grant_in_the_place_of_the_private_files() {
+    for path in ["tmp", "tmp/data"] {
+        let options = format!("(allowed_files=[\"{path}\"])");
+        main_fails("return 1", &options, "E1005", &[path, "/tmp", "--mount"]);
+    }
+}
+
+#[test]
 fn e1007_settings_that_would_be_ignored() {
     for (text, word) in [
         ("[tasks]\ndefault_rams = \"1\"\n", "default_ram"),

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use capsule_spec::{Access, ByteSize, Failure, HostRule};
+use capsule_spec::{Access, Blame, ByteSize, ErrorCode, Failure, HostRule};
 
 /// Something that is under way. Dropping it ends it.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -157,14 +157,67 @@ pub enum GuestError {
         /// The guest's own traceback; may be empty.
         traceback: String,
     },
+    /// A task that it called failed.
+    Task {
+        /// The exception's type, or Capsule's word.
+        kind: String,
+        /// Its message.
+        message: String,
+        /// Its own traceback; may be empty.
+        traceback: String,
+        /// What stands in the envelope.
+        code: ErrorCode,
+    },
     /// It used up its fuel, or that of a task above it.
     OutOfFuel,
+    /// It had no memory left, where it could raise no exception.
+    OutOfMemory,
     /// It ran longer than it may.
     TimedOut,
     /// It crashed: an engine trap. The text is for people.
     Crashed(String),
     /// The call did not happen, or its end is not known.
     Failed(Failure),
+}
+
+/// How a guest hears that a task failed which it called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The exception's type, or Capsule's word.
+    pub kind: String,
+    /// One sentence or more.
+    pub message: String,
+    /// The stable code, and from the next line on the traceback, if there is one.
+    pub detail: String,
+}
+
+impl GuestError {
+    /// The same, for the guest that made the call.
+    pub fn told(self) -> Told {
+        let own = |kind: &str, message: &str, code| {
+            (kind.to_owned(), message.to_owned(), code, String::new())
+        };
+        let (kind, message, code, traceback) = match self {
+            Self::Raised { kind, message, traceback } => {
+                (kind, message, ErrorCode::Raised, traceback)
+            }
+            Self::Task { kind, message, traceback, code } => (kind, message, code, traceback),
+            Self::OutOfFuel => {
+                own("FuelExhausted", "it used up its compute budget", ErrorCode::FuelExhausted)
+            }
+            Self::OutOfMemory => {
+                own("MemoryError", "it used up its memory", ErrorCode::MemoryLimit)
+            }
+            Self::TimedOut => own("Timeout", "it ran longer than its timeout", ErrorCode::TimedOut),
+            Self::Crashed(text) => own("Crashed", &text, ErrorCode::Crashed),
+            Self::Failed(failure) => {
+                let is_policy = failure.code.blame() == Blame::Policy;
+                own(if is_policy { "Denied" } else { "Refused" }, &failure.message, failure.code)
+            }
+        };
+        let line = if traceback.is_empty() { "" } else { "\n" };
+        Told { kind, message, detail: format!("{}{line}{traceback}", code.code()) }
+    }
 }
 
 /// What a guest used.

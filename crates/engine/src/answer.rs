@@ -42,8 +42,7 @@ pub(crate) fn explain(function: &Function, error: GuestError) -> EnvelopeError {
                 "DeniedError" => ErrorCode::DeniedHost,
                 _ => ErrorCode::Raised,
             };
-            let hint = (code == ErrorCode::MemoryLimit)
-                .then(|| format!("it may use {}; the option ram sets that", function.ram));
+            let hint = (code == ErrorCode::MemoryLimit).then(|| ram_hint(function));
             (
                 clipped(kind, 200),
                 clipped(message, MOST_TEXT),
@@ -52,6 +51,16 @@ pub(crate) fn explain(function: &Function, error: GuestError) -> EnvelopeError {
                 clipped(traceback, MOST_TEXT),
             )
         }
+        GuestError::Task { kind, message, traceback, code } => {
+            (kind, message, code, None, traceback)
+        }
+        GuestError::OutOfMemory => (
+            "MemoryError".to_owned(),
+            format!("task {name:?} had no memory left, not even to raise an exception"),
+            ErrorCode::MemoryLimit,
+            Some(ram_hint(function)),
+            String::new(),
+        ),
         GuestError::OutOfFuel => (
             "FuelExhausted".to_owned(),
             format!(
@@ -88,6 +97,10 @@ pub(crate) fn explain(function: &Function, error: GuestError) -> EnvelopeError {
     EnvelopeError { error_type, message, code, hint, traceback }
 }
 
+fn ram_hint(function: &Function) -> String {
+    format!("it may use {}; the option ram sets that", function.ram)
+}
+
 /// The guest's own texts are shorter; one that was tampered with sends what it likes.
 const MOST_TEXT: usize = 128 * 1024;
 
@@ -101,10 +114,11 @@ fn clipped(mut text: String, most: usize) -> String {
 
 /// The error of a call, for the task that made it.
 pub(crate) fn to_caller(error: EnvelopeError) -> GuestError {
-    GuestError::Raised {
+    GuestError::Task {
         kind: error.error_type,
         message: error.message,
         traceback: error.traceback,
+        code: error.code,
     }
 }
 

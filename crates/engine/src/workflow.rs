@@ -490,8 +490,10 @@ fn can_help(error: &GuestError) -> bool {
     match error {
         GuestError::Raised { kind, .. } => kind != "DeniedError",
         GuestError::TimedOut | GuestError::Crashed(_) => true,
-        // The same program burns the same fuel.
-        GuestError::OutOfFuel => false,
+        // No guest ends as a task that it called.
+        GuestError::Task { .. } => false,
+        // The same program burns the same fuel, and needs the same memory.
+        GuestError::OutOfFuel | GuestError::OutOfMemory => false,
         GuestError::Failed(failure) => failure.code.retryable(),
     }
 }

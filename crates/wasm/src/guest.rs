@@ -163,7 +163,7 @@ impl Guest for PythonGuest {
         Box::pin(self.metered(grant, async move |this: &mut Self| {
             let (instance, store) = this.instance().await?;
             let result = instance.call_evaluate(store, code, name).await;
-            answered(result)
+            this.answered(result)
         }))
     }
 
@@ -220,7 +220,7 @@ impl PythonGuest {
             let length = overlay.as_ref().map(|overlay| overlay.length());
             let make = self.runtime.guest.instantiate_async(&mut self.store);
             let (instance, memory) = starting(overlay, make).await;
-            let instance = instance.map_err(crashed)?;
+            let instance = instance.map_err(|error| self.crashed(error))?;
             self.memory = memory;
             if length.is_some_and(|length| !self.store.data_mut().memory.begins_with(length)) {
                 let message = "the run has no memory left for another sandbox";
@@ -229,10 +229,11 @@ impl PythonGuest {
             }
             let roots = self.kept.as_ref().map_or(self.runtime.roots, |kept| kept.roots);
             if roots > 0 {
-                let fuel = self.store.get_fuel().map_err(crashed)?;
-                instance.call_wake(&mut self.store, roots).await.map_err(crashed)?;
+                let fuel = self.store.get_fuel().map_err(|error| self.crashed(error))?;
+                let woken = instance.call_wake(&mut self.store, roots).await;
+                woken.map_err(|error| self.crashed(error))?;
                 // A task costs the same, whether its program was loaded here or before.
-                self.store.set_fuel(fuel).map_err(crashed)?;
+                self.store.set_fuel(fuel).map_err(|error| self.crashed(error))?;
             }
             self.instance = Some(instance);
         }
@@ -248,7 +249,8 @@ impl PythonGuest {
     ) -> Result<Vec<(String, String)>, GuestError> {
         self.metered(grant, async move |this: &mut Self| {
             let (instance, store) = this.instance().await?;
-            answered(instance.call_absorb(store, &packages.modules, &packages.native).await)
+            let result = instance.call_absorb(store, &packages.modules, &packages.native).await;
+            this.answered(result)
         })
         .await
     }
@@ -284,7 +286,8 @@ impl PythonGuest {
     ) -> Result<String, GuestError> {
         self.is_loaded = true;
         let (instance, store) = self.instance().await?;
-        answered(instance.call_load(store, environment).await)
+        let result = instance.call_load(store, environment).await;
+        self.answered(result)
     }
 
     async fn run(
@@ -294,8 +297,8 @@ impl PythonGuest {
         environment: &[(String, String)],
     ) -> Result<String, GuestError> {
         let (instance, store) = self.instance().await?;
-        let mut step =
-            answered(instance.call_begin(store, function, arguments, environment).await)?;
+        let result = instance.call_begin(store, function, arguments, environment).await;
+        let mut step = self.answered(result)?;
         loop {
             let most = match step {
                 Step::Done(value) => return Ok(value),
@@ -305,7 +308,39 @@ impl PythonGuest {
             let events = self.events(most).await;
             let events: Vec<types::Event> = events.into_iter().map(types::Event::from).collect();
             let (instance, store) = self.instance().await?;
-            step = answered(instance.call_advance(store, &events).await)?;
+            let result = instance.call_advance(store, &events).await;
+            step = self.answered(result)?;
+        }
+    }
+
+    fn answered<T>(
+        &self,
+        result: wasmtime::Result<Result<T, types::Failure>>,
+    ) -> Result<T, GuestError> {
+        match result {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(failure)) => Err(GuestError::Raised {
+                kind: failure.kind,
+                message: failure.message,
+                traceback: failure.detail,
+            }),
+            Err(error) => Err(self.crashed(error)),
+        }
+    }
+
+    fn crashed(&self, error: wasmtime::Error) -> GuestError {
+        let trap = error.downcast_ref::<Trap>();
+        if trap == Some(&Trap::OutOfFuel) {
+            return GuestError::OutOfFuel;
+        }
+        // Some parts of an interpreter can do nothing but end when they get no memory.
+        if self.store.data().memory.is_exhausted() {
+            return GuestError::OutOfMemory;
+        }
+        match trap {
+            Some(Trap::StackOverflow) => GuestError::Crashed("it recursed too deeply".to_owned()),
+            Some(trap) => GuestError::Crashed(trap.to_string()),
+            None => GuestError::Crashed(format!("{error:#}")),
         }
     }
 
@@ -338,27 +373,6 @@ impl Drop for Account<'_> {
         } else {
             self.meter.refund(self.charged - burnt);
         }
-    }
-}
-
-fn answered<T>(result: wasmtime::Result<Result<T, types::Failure>>) -> Result<T, GuestError> {
-    match result {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(failure)) => Err(GuestError::Raised {
-            kind: failure.kind,
-            message: failure.message,
-            traceback: failure.detail,
-        }),
-        Err(error) => Err(crashed(error)),
-    }
-}
-
-fn crashed(error: wasmtime::Error) -> GuestError {
-    match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => GuestError::OutOfFuel,
-        Some(Trap::StackOverflow) => GuestError::Crashed("it recursed too deeply".to_owned()),
-        Some(trap) => GuestError::Crashed(trap.to_string()),
-        None => GuestError::Crashed(format!("{error:#}")),
     }
 }
 

@@ -28,14 +28,17 @@ from guest import sockets
 sockets.install()
 
 from guest import (
-    chance, layer, loop, operations, output, program, rehearsal, report, session, sleep, threads, values,
+    chance, layer, loop, operations, output, pread, program, rehearsal, report, room, session, sleep, threads,
+    values,
 )
 
-for _part in (loop, output, sleep, threads, program):
+for _part in (loop, output, pread, sleep, threads, program):
     _part.install()
 
 
 def _failed(error: BaseException) -> Err:
+    if isinstance(error, MemoryError):
+        room.give(error)
     return Err(types.Failure(*report.of(error)))
 
 
@@ -51,6 +54,7 @@ class WitWorld(wit_world.WitWorld):
 
     def load(self, environment: list[tuple[str, str]] | None) -> str:
         try:
+            room.keep()
             return program.load(environment)
         except BaseException as error:
             raise _failed(error) from None
@@ -59,6 +63,7 @@ class WitWorld(wit_world.WitWorld):
 
     def begin(self, task: str, arguments: str, environment: list[tuple[str, str]]) -> types.Step:
         try:
+            room.keep()
             return _step(loop.begin(lambda: program.invoke(task, arguments, environment)))
         except BaseException as error:
             raise _failed(error) from None
@@ -76,6 +81,7 @@ class WitWorld(wit_world.WitWorld):
 
     def evaluate(self, code: str, name: str) -> str:
         try:
+            room.keep()
             return session.evaluate(code, name)
         except BaseException as error:
             raise _failed(error) from None

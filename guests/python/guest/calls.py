@@ -4,7 +4,7 @@ import asyncio
 
 from wit_world.imports import host
 
-from capsule.errors import DeniedError, TaskError
+from capsule.errors import CapsuleError, TaskError
 from guest import operations, values
 
 
@@ -16,11 +16,8 @@ def _begin(name, args, kwargs) -> int:
         raise _error(name, failure) from None
 
 
-def _error(name: str, failure: operations.HostFailure) -> Exception:
-    if failure.kind == "Denied":
-        return DeniedError(failure.message)
-    message = f"task {name!r} failed: {failure.kind}: {failure.message}"
-    return TaskError(message, task=name, error_type=failure.kind, traceback=failure.detail)
+def _error(name: str, failure: operations.HostFailure) -> CapsuleError:
+    return TaskError.told(name, failure.kind, failure.message, failure.detail)
 
 
 class Submission:

@@ -14,6 +14,8 @@ import sys
 
 from wit_world.imports import preopens
 
+from guest import report
+
 #: Where a program's packages are.
 PACKAGES = "/packages"
 
@@ -48,7 +50,7 @@ def absorb(modules: list[str], native: list[str]) -> list[tuple[str, str]]:
         try:
             importlib.import_module(name)
         except Exception as error:
-            failed.append((name, f"{type(error).__name__}: {error}"))
+            failed.append((name, report.text(f"{type(error).__name__}: {error}")))
             if name in native:
                 refused.add(name)
                 for loaded in [loaded for loaded in sys.modules if loaded.partition(".")[0] == name]:

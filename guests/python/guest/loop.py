@@ -31,7 +31,7 @@ class _Selector:
         if timeout is None and not operations.pending():
             raise Deadlock
         if timeout or timeout is None or operations.pending():
-            operations.poll(None if timeout is None else max(0, int(timeout * 1e9)))
+            operations.poll(operations.nanoseconds(timeout))
         return ()
 
     def get_map(self):
@@ -75,7 +75,7 @@ class HostLoop(asyncio.base_events.BaseEventLoop):
     def idle_for(self) -> int | None:
         """Nanoseconds until a timer is due; None if only operations can wake it."""
         if self._scheduled:
-            return max(0, int((self._scheduled[0]._when - self.time()) * 1e9))
+            return operations.nanoseconds(self._scheduled[0]._when - self.time())
         if not operations.pending():
             raise Deadlock
         return None

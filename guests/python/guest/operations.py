@@ -10,8 +10,13 @@ from collections.abc import Callable
 from componentize_py_types import Err, Ok
 from wit_world.imports import host
 
+from guest import room
+
 #: An answer: the bytes, or the host's failure.
 Answer = tuple[bytes | None, object | None]
+
+#: Where an answer is so large that its arrival is worth to be told.
+_LARGE = 16 * 1024
 
 _answers: dict[int, Answer] = {}
 _listeners: dict[int, Callable[[Answer], None]] = {}
@@ -27,8 +32,22 @@ class HostFailure(Exception):
         self.detail = failure.detail
 
 
+def nanoseconds(seconds: float | None) -> int | None:
+    """As the host counts; a time that is too long to be told is the longest that can be."""
+    return None if seconds is None else max(0, int(min(seconds, 9e9) * 1e9))
+
+
+def arrived(speaker) -> None:
+    """Tells the host that its last answer is in memory: from here on a refusal of more can be told."""
+    speaker.cancel(0)
+
+
 def begin(start: Callable[..., int], *arguments) -> int:
     """Begins an operation: its number."""
+    for argument in arguments:
+        if isinstance(argument, (bytes, str)):
+            is_plain = isinstance(argument, bytes) or argument.isascii()
+            room.ensure(len(argument) if is_plain else 4 * len(argument))
     try:
         return start(*arguments)
     except Err as error:
@@ -49,6 +68,8 @@ def forget(operation: int) -> None:
 
 def deliver(events) -> None:
     """Hands answers to those who wait for them."""
+    if any(isinstance(event.outcome, Ok) and len(event.outcome.value) > _LARGE for event in events):
+        arrived(host)
     for event in events:
         outcome = event.outcome
         answer = (outcome.value, None) if isinstance(outcome, Ok) else (None, outcome.value)
@@ -77,15 +98,14 @@ def pause(nanoseconds: int) -> None:
 def answered(operation: int, seconds: float | None = 0) -> bool:
     """Whether the answer is there, or comes within so many seconds."""
     if operation not in _answers:
-        deliver(host.wait([operation], None if seconds is None else int(seconds * 1e9)))
+        deliver(host.wait([operation], nanoseconds(seconds)))
     return operation in _answers
 
 
 def take(operation: int, seconds: float | None = None) -> bytes:
     """Waits for one operation; TimeoutError after so many seconds, the operation then goes on."""
     if operation not in _answers:
-        most = None if seconds is None else max(0, int(seconds * 1e9))
-        deliver(host.wait([operation], most))
+        deliver(host.wait([operation], nanoseconds(seconds)))
         if operation not in _answers:
             raise TimeoutError("timed out")
     return value(_answers.pop(operation))

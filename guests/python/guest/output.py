@@ -5,11 +5,9 @@ import sys
 
 from wit_world.imports import host
 
+from guest import room
+
 _CHUNK = 64 * 1024
-#: Bytes that are passed on in one call of the host: it keeps fewer of a whole run, and what
-#: is passed to it takes memory of this sandbox until the call is over.
-_MOST = 16 * 1024 * 1024
-_passed = 0
 
 
 class _Raw(io.RawIOBase):
@@ -28,18 +26,11 @@ class _Raw(io.RawIOBase):
         return False
 
     def write(self, data) -> int:
-        global _passed
         view = memoryview(data).cast("B")
         for start in range(0, len(view), _CHUNK):
-            if _passed >= _MOST:
-                if _passed == _MOST:
-                    # Nothing at all says that something was dropped.
-                    host.emit(self._channel, b"")
-                    _passed += 1
-                break
-            piece = bytes(view[start : min(start + _CHUNK, start + _MOST - _passed)])
-            host.emit(self._channel, piece)
-            _passed += len(piece)
+            piece = str(view[start : start + _CHUNK], "latin-1")
+            room.ensure(2 * len(piece))
+            host.emit_latin(self._channel, piece)
         return len(view)
 
 
@@ -58,10 +49,8 @@ def install() -> None:
 
 def flush() -> None:
     """At the end of a call: gives the host what is still buffered. A broken stream of the user's is the user's."""
-    global _passed
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except Exception:
             pass
-    _passed = 0

@@ -13,7 +13,7 @@ from wit_world.imports import host
 
 import capsule
 from capsule import _runtime
-from guest import calls, chance, values
+from guest import calls, chance, operations, values
 
 _tasks: dict[str, "capsule.Task"] = {}
 _module: types.ModuleType | None = None
@@ -26,8 +26,12 @@ class Finder:
         self._found: dict[str, host.Module] = {}
 
     def find_spec(self, name, path=None, target=None):
-        module = host.source(name)
-        return None if module is None else self.spec(name, module)
+        # What is no text names no file, and cannot be asked for.
+        module = host.source(name) if values.is_whole(name) else None
+        if module is None:
+            return None
+        operations.arrived(host)
+        return self.spec(name, module)
 
     def spec(self, name: str, module) -> importlib.machinery.ModuleSpec:
         self._found[name] = module
@@ -110,6 +114,7 @@ def load(environment: list[tuple[str, str]] | None) -> str:
     else:
         os.environ.__class__ = _WatchedEnvironment
     found = host.source("")
+    operations.arrived(host)
     stem = os.path.basename(found.path).removesuffix(".py")
     # As `python FILE` would, but under its own name: `if __name__ == "__main__"` is for other ways to run it.
     name = stem if stem.isidentifier() and stem not in sys.modules and stem != "__main__" else "__capsule__"
@@ -124,7 +129,11 @@ def load(environment: list[tuple[str, str]] | None) -> str:
     _add_main()
     declared = [_description(task) for task in _tasks.values()]
     pure = environment is None and not _WatchedEnvironment.looked and not chance.was_used()
-    return json.dumps({"tasks": declared, "pure": pure})
+    told = json.dumps({"tasks": declared, "pure": pure})
+    if "\\ud" in told:
+        # Maybe half a character, which the host would not take for JSON.
+        values.encode(json.loads(told), "the declaration")
+    return told
 
 
 def forget() -> None:

@@ -75,6 +75,10 @@ class _Host:
     def source(name: str):
         return None if name else host.Module("main.py", False, _PROGRAM.encode())
 
+    @staticmethod
+    def cancel(operation: int) -> None:
+        pass
+
 
 def rehearse(world) -> None:
     """Does it, and leaves no other trace."""

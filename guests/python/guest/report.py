@@ -12,8 +12,18 @@ _OURS = (__file__.rpartition("/guest/")[0] + "/", "<python>", "/python/")
 _MOST = 64 * 1024
 
 
+def text(said: str) -> str:
+    """What can cross the wall: half a character is written as its number."""
+    return said if said.isascii() else said.encode("utf-8", "backslashreplace").decode()
+
+
 def of(error: BaseException) -> tuple[str, str, str]:
     """Kind, message, traceback."""
+    kind, message, told = _of(error)
+    return text(kind), text(message), text(told)
+
+
+def _of(error: BaseException) -> tuple[str, str, str]:
     if isinstance(error, operations.HostFailure):
         return error.kind, error.message, error.detail
     try:

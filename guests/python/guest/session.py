@@ -5,7 +5,7 @@ import linecache
 import sys
 import types
 
-from guest import chance, loop, values
+from guest import chance, loop, report, values
 
 _module = types.ModuleType("__main__")
 _pieces = 0
@@ -26,7 +26,7 @@ def evaluate(code: str, name: str) -> str:
         last = compile(ast.Expression(tree.body.pop().value), file, "eval", flags, dont_inherit=True)
     _run(compile(tree, file, "exec", flags, dont_inherit=True))
     value = None if last is None else _run(last)
-    return values.encode(value if values.is_json(value) else repr(value))
+    return values.encode(value if values.is_json(value) else report.text(repr(value)))
 
 
 def forget() -> None:

@@ -158,7 +158,7 @@ class Socket:
             return self._shake(data)
         data = memoryview(data).cast("B")[:_MOST]
         if data:
-            _perform(self._timeout or None, _host.send, self._open(), bytes(data))
+            _perform(self._timeout or None, _host.send_latin, self._open(), str(data, "latin-1"))
         return len(data)
 
     def sendall(self, data, flags=0):
@@ -167,7 +167,7 @@ class Socket:
             return
         data = memoryview(data).cast("B")
         for start in range(0, len(data), _MOST):
-            _perform(self._timeout or None, _host.send, self._open(), bytes(data[start : start + _MOST]))
+            _perform(self._timeout or None, _host.send_latin, self._open(), str(data[start : start + _MOST], "latin-1"))
 
     def _shake(self, mark: Handshake) -> int:
         try:
@@ -443,7 +443,7 @@ def _readable(files, seconds):
         left = None if until is None else until - time.monotonic()
         if left is not None and left <= 0:
             break
-        operations.poll(None if left is None else int(left * 1e9))
+        operations.poll(operations.nanoseconds(left))
         ready = [file for file in files if _asked(file).is_readable()]
     return ready
 

@@ -224,7 +224,7 @@ class HostTransport(asyncio.Transport):
         elif self._queue:
             data = self._next()
             try:
-                sent = perform(self._loop, _host.send, self._stream, data)
+                sent = perform(self._loop, _host.send_latin, self._stream, str(data, "latin-1"))
             except OSError as error:
                 self._lost(error)
                 return

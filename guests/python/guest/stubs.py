@@ -3,14 +3,16 @@
 Many packages import one of them and never use it.
 """
 
+import os
 import sys
 import types
 
 _WHY = "is not available in a Wasm sandbox; the task option isolation=\"jail\" runs it in CPython"
 
+# Not among them: `readline`, which the library itself can do without.
 _MODULES = """
-_bz2 _ctypes _curses _lzma _multiprocessing _posixshmem _ssl _tkinter _zstd _interpreters curses fcntl grp mmap
-pwd readline resource syslog termios tkinter tty pty
+_bz2 _ctypes _curses _lzma _multiprocessing _posixshmem _ssl _tkinter _zstd _interpreters curses fcntl mmap
+resource syslog termios tkinter tty pty
 """.split()
 
 
@@ -51,6 +53,7 @@ def install():
     _compressors()
     _ctypes()
     _fcntl()
+    _accounts()
 
 
 def _compressors():
@@ -63,6 +66,11 @@ def _compressors():
             members.update(LZMAError=type("LZMAError", (Exception,), {}), FORMAT_XZ=1, FORMAT_ALONE=2, FORMAT_RAW=3,
                            CHECK_NONE=0, CHECK_CRC32=1, PRESET_DEFAULT=6)
         _module(name, **members)
+    # It tries all that it can import until one can read the file.
+    import tarfile
+
+    methods = tarfile.TarFile.OPEN_METH
+    tarfile.TarFile.OPEN_METH = {name: methods[name] for name in ("tar", "gz")}
 
 
 def _fcntl():
@@ -70,6 +78,22 @@ def _fcntl():
     _module("fcntl", LOCK_SH=1, LOCK_EX=2, LOCK_NB=4, LOCK_UN=8, F_GETFD=1, F_SETFD=2, F_GETFL=3, F_SETFL=4,
             FD_CLOEXEC=1, flock=lambda fd, operation: None, lockf=lambda *args: None, fcntl=_refuse("fcntl.fcntl"),
             ioctl=_refuse("fcntl.ioctl"))
+
+
+def _accounts():
+    # There are no users: none is found, and who asks for itself is nobody.
+    for name in ("getuid", "geteuid", "getgid", "getegid"):
+        setattr(os, name, lambda: 65534)
+
+    def unknown(what):
+        def find(name, /):
+            raise KeyError(f"{what}(): name or number not found: {name!r}")
+
+        return find
+
+    for name, functions in {"pwd": ("getpwnam", "getpwuid"), "grp": ("getgrnam", "getgrgid")}.items():
+        everyone = {functions[0][:5] + "all": lambda: []}
+        _module(name, **everyone, **{function: unknown(function) for function in functions})
 
 
 class _Number:

@@ -1,7 +1,7 @@
 //! What runner and broker say to each other. Unknown fields end the conversation.
 
 use capsule_backend::guest::{Channel, GuestError, Request, Usage};
-use capsule_spec::Failure;
+use capsule_spec::{ErrorCode, Failure};
 use serde::{Deserialize, Serialize};
 
 use super::grant::Wanted;
@@ -72,7 +72,9 @@ pub(super) struct Found {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Ended {
     Raised { kind: String, message: String, traceback: String },
+    Task { kind: String, message: String, traceback: String, code: ErrorCode },
     OutOfFuel {},
+    OutOfMemory {},
     TimedOut {},
     Crashed(String),
     Failed(Failure),
@@ -84,7 +86,14 @@ impl From<GuestError> for Ended {
             GuestError::Raised { kind, message, traceback } => {
                 Self::Raised { kind: cut(kind), message: cut(message), traceback: cut(traceback) }
             }
+            GuestError::Task { kind, message, traceback, code } => Self::Task {
+                kind: cut(kind),
+                message: cut(message),
+                traceback: cut(traceback),
+                code,
+            },
             GuestError::OutOfFuel => Self::OutOfFuel {},
+            GuestError::OutOfMemory => Self::OutOfMemory {},
             GuestError::TimedOut => Self::TimedOut {},
             GuestError::Crashed(text) => Self::Crashed(cut(text)),
             GuestError::Failed(failure) => {
@@ -98,7 +107,11 @@ impl From<Ended> for GuestError {
     fn from(ended: Ended) -> Self {
         match ended {
             Ended::Raised { kind, message, traceback } => Self::Raised { kind, message, traceback },
+            Ended::Task { kind, message, traceback, code } => {
+                Self::Task { kind, message, traceback, code }
+            }
             Ended::OutOfFuel {} => Self::OutOfFuel,
+            Ended::OutOfMemory {} => Self::OutOfMemory,
             Ended::TimedOut {} => Self::TimedOut,
             Ended::Crashed(text) => Self::Crashed(text),
             Ended::Failed(failure) => Self::Failed(failure),

@@ -143,13 +143,39 @@ fn normal(path: &str) -> Option<String> {
     Some(format!("/{}", parts.join("/")))
 }
 
+/// The folder of the nearest `capsule.toml`, at `own` or above.
+///
+/// Whoever can put one above somebody else's program, in `/tmp` say, would choose what the
+/// program may be granted. So above `own` only what belongs to the caller, to root or to
+/// the program's owner counts, and the search ends where another file system begins.
+fn folder_of_settings(own: &Path) -> Option<&Path> {
+    use std::os::unix::fs::MetadataExt;
+
+    let is_here = |folder: &Path| folder.join(settings::FILE).is_file();
+    if is_here(own) {
+        return Some(own);
+    }
+    let start = own.metadata().ok()?;
+    let caller = rustix::process::geteuid().as_raw();
+    let is_trusted = |path: &Path| {
+        path.metadata().is_ok_and(|found| {
+            found.dev() == start.dev() && [caller, 0, start.uid()].contains(&found.uid())
+        })
+    };
+    own.ancestors()
+        .skip(1)
+        .take_while(|folder| is_trusted(folder))
+        .find(|folder| is_here(folder) && is_trusted(&folder.join(settings::FILE)))
+}
+
 /// Source files are smaller than this.
 const MOST_SOURCE: u64 = 16 << 20;
 
 impl Project {
     /// Opens the program `file`, or the entry point of `capsule.toml` in the current
     /// folder. The project's folder is the one of the nearest `capsule.toml` at or above
-    /// the program, or else the program's own.
+    /// the program (above it: on the same file system, and not somebody else's), or else
+    /// the program's own.
     ///
     /// # Errors
     /// [`ProjectError`]
@@ -177,11 +203,7 @@ impl Project {
             return Err(ProjectError::Kind { path: named });
         }
         let own = path.parent().unwrap_or(Path::new("/"));
-        let root = own
-            .ancestors()
-            .find(|folder| folder.join(settings::FILE).is_file())
-            .unwrap_or(own)
-            .to_owned();
+        let root = folder_of_settings(own).unwrap_or(own).to_owned();
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder =
             rustix::fs::open(&root, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
@@ -438,6 +460,14 @@ impl Project {
                 return Err(Failure::new(ErrorCode::ProgramNotFound, message)
                     .hint("mount it into the run: HOST::GUEST:ro"));
             };
+            if file.path == "tmp" || file.path.starts_with("tmp/") {
+                let message = format!(
+                    "task {:?}: allowed_files: {path:?} would be in /tmp, which is the sandbox's own",
+                    function.name
+                );
+                return Err(Failure::new(ErrorCode::InvalidPath, message)
+                    .hint("use another folder of the project, or mount it: --mount tmp::/input"));
+            }
             let opened = rustix::fs::openat2(folder, path, flags, Mode::empty(), beneath);
             let opened = opened.map_err(|error| {
                 let failure = |code, what: &str| {
@@ -558,6 +588,40 @@ mod tests {
         let told = error.into_failure();
         assert_eq!(told.code, ErrorCode::InvalidConfig);
         assert!(told.message.contains("leaves the project"), "{}", told.message);
+    }
+
+    #[test]
+    fn settings_above_count_unless_they_are_somebody_elses() {
+        let folder = tempfile::tempdir().unwrap();
+        let upper = fs::canonicalize(folder.path()).unwrap();
+        let lower = upper.join("lower");
+        fs::create_dir(&lower).unwrap();
+        fs::write(upper.join("capsule.toml"), "").unwrap();
+        fs::write(lower.join("main.py"), "1").unwrap();
+        let root = || {
+            let main = lower.join("main.py");
+            Project::open(main.to_str()).unwrap().root().to_owned()
+        };
+        assert_eq!(root(), upper);
+        let stranger = Some(12_345);
+        let given = |path: &Path, owner| std::os::unix::fs::chown(path, owner, None).is_ok();
+        if !rustix::process::geteuid().is_root() {
+            assert!(!given(&upper, stranger));
+            println!("skipped: giving files away needs root");
+            return;
+        }
+        for path in [upper.clone(), upper.join("capsule.toml")] {
+            assert!(given(&path, stranger));
+            assert_eq!(root(), lower, "{}", path.display());
+            assert!(given(&path, Some(0)));
+        }
+        // Who owns the program owns what lies above it, too.
+        for path in [&lower, &upper, &upper.join("capsule.toml")] {
+            assert!(given(path, stranger));
+        }
+        assert_eq!(root(), upper);
+        fs::write(lower.join("capsule.toml"), "").unwrap();
+        assert_eq!(root(), lower);
     }
 
     #[test]

@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 use std::task::{Context, Poll};
 
-use capsule_backend::guest::{GuestError, Outside};
-use capsule_spec::Blame;
+use capsule_backend::guest::{GuestError, Outside, Told};
+use capsule_spec::ErrorCode;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::frames::Reason;
@@ -42,7 +42,7 @@ impl Calls {
             return Err(Reason {
                 kind: "TooMany".to_owned(),
                 message: format!("more than {MOST} calls, or 256 MiB of arguments, at once"),
-                detail: String::new(),
+                detail: ErrorCode::Crashed.code().to_owned(),
             });
         }
         let call = outside.call(task, arguments);
@@ -98,19 +98,6 @@ fn lost_call() -> Reason {
 
 /// How a caller sees the failure of a task that it called.
 fn reason(error: GuestError) -> Reason {
-    let plain = |kind: &str, message: String| (kind.to_owned(), message, String::new());
-    let (kind, message, detail) = match error {
-        GuestError::Raised { kind, message, traceback } => (kind, message, traceback),
-        GuestError::OutOfFuel => plain("FuelExhausted", "it used up its compute budget".to_owned()),
-        GuestError::TimedOut => plain("Timeout", "it ran longer than its timeout".to_owned()),
-        GuestError::Crashed(text) => plain("Crashed", text),
-        GuestError::Failed(failure) => {
-            let kind = match failure.code.blame() {
-                Blame::Policy => "Denied",
-                _ => "Refused",
-            };
-            (kind.to_owned(), failure.message, failure.code.code().to_owned())
-        }
-    };
+    let Told { kind, message, detail } = error.told();
     Reason { kind, message, detail }
 }

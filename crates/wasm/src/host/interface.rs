@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use capsule_backend::guest::{Channel, GuestError};
+use capsule_backend::guest::{Channel, GuestError, Told};
 
 use super::operations::{Answer, Event};
 use super::state::State;
@@ -30,6 +30,7 @@ impl types::Host for State {}
 impl Host for State {
     fn source(&mut self, name: String) -> wasmtime::Result<Option<Module>> {
         let found = self.outside.source(&name);
+        self.memory.expect(found.as_ref().map_or(0, |source| source.bytes.len()));
         Ok(found.map(|source| Module {
             path: source.path,
             is_package: source.is_package,
@@ -41,6 +42,10 @@ impl Host for State {
         let channel = if channel == 2 { Channel::Stderr } else { Channel::Stdout };
         self.outside.output(channel, &bytes);
         Ok(())
+    }
+
+    fn emit_latin(&mut self, channel: u8, bytes: String) -> wasmtime::Result<()> {
+        self.emit(channel, from_latin(&bytes)?)
     }
 
     fn call(
@@ -84,6 +89,14 @@ impl Host for State {
         Ok(work.and_then(|work| self.operations.begin(work)))
     }
 
+    fn send_latin(
+        &mut self,
+        connection: u64,
+        bytes: String,
+    ) -> wasmtime::Result<Result<u64, types::Failure>> {
+        self.send(connection, from_latin(&bytes)?)
+    }
+
     fn receive(
         &mut self,
         connection: u64,
@@ -99,6 +112,8 @@ impl Host for State {
     }
 
     fn cancel(&mut self, operation: u64) -> wasmtime::Result<()> {
+        // Who says this has heard all that came before.
+        self.memory.expect(0);
         self.operations.cancel(operation);
         Ok(())
     }
@@ -111,34 +126,29 @@ impl Host for State {
         let _waiting = self.pulse.waiting();
         let most = most.map(Duration::from_nanos);
         let events = self.operations.wait(&operations, most).await;
+        let size = |event: &Event| match &event.outcome {
+            Ok(answer) => answer.size(),
+            Err(failure) => failure.message.len() + failure.detail.len(),
+        };
+        self.memory.expect(events.iter().map(size).sum());
         Ok(events.into_iter().map(types::Event::from).collect())
     }
 }
 
 impl From<Event> for types::Event {
     fn from(event: Event) -> Self {
-        Self { id: event.id, outcome: event.outcome.map(|answer| answer.bytes) }
+        Self { id: event.id, outcome: event.outcome.map(Answer::into_bytes) }
     }
+}
+
+/// The bytes whose numbers these characters have.
+fn from_latin(text: &str) -> wasmtime::Result<Vec<u8>> {
+    let bytes = text.chars().map(u8::try_from).collect::<Result<_, _>>();
+    bytes.map_err(|_| wasmtime::format_err!("a character is no byte"))
 }
 
 /// How a caller sees the failure of a task that it called.
 fn failure(error: GuestError) -> types::Failure {
-    let (kind, message, detail) = match error {
-        GuestError::Raised { kind, message, traceback } => (kind, message, traceback),
-        GuestError::OutOfFuel => {
-            ("FuelExhausted".to_owned(), "it used up its compute budget".to_owned(), String::new())
-        }
-        GuestError::TimedOut => {
-            ("Timeout".to_owned(), "it ran longer than its timeout".to_owned(), String::new())
-        }
-        GuestError::Crashed(text) => ("Crashed".to_owned(), text, String::new()),
-        GuestError::Failed(failure) => {
-            let kind = match failure.code.blame() {
-                capsule_spec::Blame::Policy => "Denied",
-                _ => "Refused",
-            };
-            (kind.to_owned(), failure.message, failure.code.code().to_owned())
-        }
-    };
+    let Told { kind, message, detail } = error.told();
     types::Failure { kind, message, detail }
 }

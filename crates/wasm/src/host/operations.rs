@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capsule_backend::guest::{Room, Taken};
+use capsule_spec::ErrorCode;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::interface::bindings::capsule::guest::types::Failure;
+use super::network::Unread;
 
 /// The end of an operation.
 pub(crate) struct Event {
@@ -23,14 +25,16 @@ pub(crate) struct Event {
 /// What an operation brought.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) bytes: Vec<u8>,
+    bytes: Vec<u8>,
     /// What the answer takes of a limit until the guest has heard it.
-    _hold: Option<Hold>,
+    hold: Option<Hold>,
+    /// Where it goes if the guest never hears it.
+    back: Option<(Arc<Unread>, u64)>,
 }
 
 /// A limit's part, given back when this is dropped.
 #[derive(Debug)]
-enum Hold {
+pub(crate) enum Hold {
     Permit { _permit: OwnedSemaphorePermit },
     Room { _taken: Taken },
 }
@@ -40,8 +44,35 @@ impl Answer {
         Vec::new().into()
     }
 
-    pub(crate) fn held(bytes: Vec<u8>, hold: OwnedSemaphorePermit) -> Self {
-        Self { bytes, _hold: Some(Hold::Permit { _permit: hold }) }
+    /// Bytes of a connection, from this place on.
+    pub(crate) fn received(
+        bytes: Vec<u8>,
+        hold: OwnedSemaphorePermit,
+        connection: Arc<Unread>,
+        place: u64,
+    ) -> Self {
+        let hold = Some(Hold::Permit { _permit: hold });
+        Self { bytes, hold, back: Some((connection, place)) }
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The guest has heard it.
+    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
+        self.back = None;
+        std::mem::take(&mut self.bytes)
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some((connection, place)) = self.back.take()
+            && !self.bytes.is_empty()
+        {
+            connection.put(place, std::mem::take(&mut self.bytes), self.hold.take());
+        }
     }
 }
 
@@ -50,11 +81,11 @@ impl Answer {
     pub(crate) fn within(room: Option<&Arc<Room>>, bytes: Vec<u8>) -> Result<Self, Failure> {
         let Some(room) = room else { return Ok(bytes.into()) };
         match Room::take(room, bytes.len()) {
-            Some(taken) => Ok(Self { bytes, _hold: Some(Hold::Room { _taken: taken }) }),
+            Some(taken) => Ok(Self { bytes, hold: Some(Hold::Room { _taken: taken }), back: None }),
             None => Err(Failure {
                 kind: "MemoryError".to_owned(),
                 message: "the run has no memory left for its value".to_owned(),
-                detail: String::new(),
+                detail: ErrorCode::MemoryLimit.code().to_owned(),
             }),
         }
     }
@@ -62,7 +93,7 @@ impl Answer {
 
 impl From<Vec<u8>> for Answer {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes, _hold: None }
+        Self { bytes, hold: None, back: None }
     }
 }
 
@@ -93,7 +124,7 @@ impl Operations {
             return Err(Failure {
                 kind: "TooMany".to_owned(),
                 message: format!("more than {MOST} operations at once"),
-                detail: String::new(),
+                detail: ErrorCode::CallLimit.code().to_owned(),
             });
         }
         let id = self.next;

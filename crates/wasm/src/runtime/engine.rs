@@ -32,9 +32,10 @@ fn settings() -> Config {
         .cranelift_opt_level(OptLevel::Speed)
         // NaN bits may differ between processors; nothing else of a guest does.
         .cranelift_nan_canonicalization(true)
-        // Python recurses on this stack.
-        .max_wasm_stack(8 << 20)
-        .async_stack_size(10 << 20)
+        // Python recurses on this stack, and on one of its own, whose end it sees. This one
+        // is so large that the other ends first, but for the deepest of towers.
+        .max_wasm_stack(32 << 20)
+        .async_stack_size(34 << 20)
         // Traces of wasm frames help nobody: guests bring tracebacks of their own.
         .wasm_backtrace_max_frames(None)
         .generate_address_map(false)

@@ -3,7 +3,7 @@
 What has one obvious form in JSON gets it: dataclasses and named tuples become
 objects, tuples lists, dates and times ISO 8601 text, enums their values, UUIDs,
 decimals and paths text. All the rest is refused, with its place: NaN and infinity,
-bytes, sets, keys that are not text, objects.
+bytes, sets, keys that are not text, half characters, objects.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pathlib
 import uuid
 from typing import Any
 
-__all__ = ["NotExact", "decode", "encode", "is_json"]
+__all__ = ["NotExact", "decode", "encode", "is_json", "is_whole"]
 
 
 class NotExact(TypeError):
@@ -42,8 +42,10 @@ def decode(text: str | bytes) -> Any:
 def is_json(value: Any, depth: int = _DEEPEST) -> bool:
     """Whether JSON holds the value as it is: decoded again, it is equal and of the same types."""
     kind = type(value)
-    if value is None or kind is bool or kind is int or kind is str:
+    if value is None or kind is bool or kind is int:
         return True
+    if kind is str:
+        return is_whole(value)
     if kind is float:
         return math.isfinite(value)
     if depth == 0:
@@ -51,13 +53,30 @@ def is_json(value: Any, depth: int = _DEEPEST) -> bool:
     if kind is list:
         return all(is_json(item, depth - 1) for item in value)
     if kind is dict:
-        return all(type(key) is str and is_json(item, depth - 1) for key, item in value.items())
+        return all(
+            type(key) is str and is_whole(key) and is_json(item, depth - 1) for key, item in value.items()
+        )
     return False
+
+
+def is_whole(text: str) -> bool:
+    """Whether the text is made of characters; a lone surrogate is half of one."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _plain(value: Any, where: str, depth: int) -> Any:
     kind = type(value)
-    if value is None or kind is bool or kind is int or kind is str:
+    if value is None or kind is bool or kind is int:
+        return value
+    if kind is str:
+        if not is_whole(value):
+            raise NotExact(f"{where} has half a character in it: use value.encode('utf-8', 'replace').decode()")
         return value
     if kind is float:
         if not math.isfinite(value):
@@ -74,6 +93,8 @@ def _plain(value: Any, where: str, depth: int) -> Any:
 
 def _key(key: Any, where: str) -> str:
     if type(key) is str:
+        if not is_whole(key):
+            raise NotExact(f"{where} has the key {key!r}, with half a character in it")
         return key
     raise NotExact(f"{where} has the key {key!r}; keys in JSON are text: use str(key)")
 

@@ -55,6 +55,19 @@ class TaskError(CapsuleError):
         self.retryable = code in ("E3008", "E3009")
 
 
+    @classmethod
+    def told(cls, task: str, kind: str, message: str, detail: str) -> CapsuleError:
+        """The error of a call, as a sandbox hears it: ``detail`` is a code, and then a traceback."""
+        code, _, traceback = detail.partition("\n")
+        error: CapsuleError
+        if kind == "Denied":
+            error = DeniedError(message)
+            error.code = code
+            return error
+        text = f"task {task!r} failed: {kind}: {message}"
+        return cls(text, task=task, error_type=kind, code=code, traceback=traceback)
+
+
 class SessionLost(TaskError):
     """A session lost what it held in memory; ``reset()`` begins anew."""
 

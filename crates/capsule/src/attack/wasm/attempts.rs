@@ -140,6 +140,12 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         Expect::Refused
     ),
     program!(
+        "unlocked-paths",
+        Paths,
+        "open the host's files by every name they may have",
+        Expect::Refused
+    ),
+    program!(
         "long-paths",
         Paths,
         "open paths of a hundred thousand and of ten million characters",
@@ -359,12 +365,18 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         "make strings, numbers and lists of gigabytes",
         Expect::Refused
     ),
-    // Where CPython has no way to report it, running out of memory is a trap.
+    program!("small-objects", Memory, "hold millions of small objects", Expect::Fails(&["E4001"])),
     program!(
-        "small-objects",
+        "kept-reserve",
         Memory,
-        "hold millions of small objects",
-        Expect::Fails(&["E3009", "E4001"])
+        "live on what a refusal of memory leaves it to tell of it",
+        Expect::Shows(checks::within_memory)
+    ),
+    program!(
+        "unheard-answers",
+        Memory,
+        "have the host write answers where there is no memory for them",
+        Expect::Shows(checks::within_memory)
     ),
     program!(
         "caught-memory",
@@ -437,6 +449,7 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         "return a value nested 100,000 deep past the encoder",
         Expect::Fails(&["E3009"])
     ),
+    program!("inexact-values", Output, "return what JSON cannot hold", Expect::Refused),
     program!(
         "lying-values",
         Output,

@@ -30,6 +30,14 @@ pub(super) fn quick_success(ran: &Ran) -> Verdict {
     Verdict::held_if(held, ran.describe())
 }
 
+/// It met a limit, and of 64 MB it had no more than is left to whoever has to tell that.
+pub(super) fn within_memory(ran: &Ran) -> Verdict {
+    let used = ran.answer.as_ref().and_then(|answer| answer["execution"]["ram_used"].as_u64());
+    let ended = matches!(ran.error_code(), Some("E3003" | "E4001" | "E4004"));
+    let held = ended && used.is_some_and(|used| used <= 64_000_000 + (4 << 20));
+    Verdict::held_if(held, format!("{used:?} bytes used, {}", ran.describe()))
+}
+
 /// Three attempts are told as two retries.
 pub(super) fn two_retries(ran: &Ran) -> Verdict {
     let retries = ran.answer.as_ref().map(|answer| answer["execution"]["retries"].clone());

@@ -28,6 +28,7 @@ use super::super::operations::Answer;
 use super::failure::{failure, from_io, gone};
 use super::log::{Entry, Log};
 use super::policy::Policy;
+use super::unread::Unread;
 use super::watch::Watch;
 use super::{Lookup, dial, host_of, tls};
 
@@ -175,8 +176,9 @@ struct Wire<'a> {
     inbox: VecDeque<Incoming>,
     /// TLS that begins when the outbox is empty.
     secure: Option<(Host, bool, Reply, Hold)>,
-    /// Bytes that were read for a receive that was given up.
-    unread: Vec<u8>,
+    unread: Arc<Unread>,
+    /// Bytes that were received so far.
+    received: u64,
     scratch: Vec<u8>,
     layers: u8,
     held: Option<Pin<Box<Sleep>>>,
@@ -201,7 +203,8 @@ impl<'a> Wire<'a> {
             outbox: VecDeque::new(),
             inbox: VecDeque::new(),
             secure: None,
-            unread: Vec::new(),
+            unread: Arc::default(),
+            received: 0,
             scratch: Vec::new(),
             layers: 0,
             held: None,
@@ -250,7 +253,10 @@ impl<'a> Wire<'a> {
     }
 
     fn hear(&mut self, command: Command) {
-        if let State::Failed(failure) = &self.state {
+        let is_served = matches!(command, Command::Receive { .. }) && !self.unread.is_empty();
+        if let State::Failed(failure) = &self.state
+            && !is_served
+        {
             let (Command::Secure { reply, .. }
             | Command::Send { reply, .. }
             | Command::Receive { reply, .. }) = command;
@@ -456,16 +462,15 @@ impl<'a> Wire<'a> {
         while self.inbox.front().is_some_and(|incoming| incoming.reply.is_closed()) {
             self.inbox.pop_front();
         }
-        let State::Open(stream) = &mut self.state else { return Poll::Pending };
         let Some(most) = self.inbox.front().map(|incoming| incoming.most) else {
             return Poll::Pending;
         };
-        if !self.unread.is_empty() {
-            let rest = self.unread.split_off(most.min(self.unread.len()));
-            let bytes = std::mem::replace(&mut self.unread, rest);
-            self.answer(bytes);
+        self.unread.tell(context.waker());
+        if let Some((place, bytes)) = self.unread.take(most) {
+            self.answer(place, bytes);
             return Poll::Ready(());
         }
+        let State::Open(stream) = &mut self.state else { return Poll::Pending };
         if let Some(failure) = self.ended.take() {
             self.fail(failure);
             return Poll::Ready(());
@@ -505,16 +510,16 @@ impl<'a> Wire<'a> {
         } else {
             self.ended = end;
             self.watch.hear(&bytes);
-            self.answer(bytes);
+            let place = self.received;
+            self.received += bytes.len() as u64;
+            self.answer(place, bytes);
         }
         Poll::Ready(())
     }
 
-    fn answer(&mut self, bytes: Vec<u8>) {
+    fn answer(&mut self, place: u64, bytes: Vec<u8>) {
         let Some(Incoming { reply, hold, .. }) = self.inbox.pop_front() else { return };
-        if let Err(Ok(answer)) = reply.send(Ok(Answer::held(bytes, hold))) {
-            // It was given up this moment: the bytes are for the next one.
-            self.unread.splice(..0, answer.bytes);
-        }
+        // If it was given up this moment, the bytes come back by themselves.
+        let _ = reply.send(Ok(Answer::received(bytes, hold, self.unread.clone(), place)));
     }
 }

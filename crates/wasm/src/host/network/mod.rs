@@ -26,6 +26,7 @@ mod response;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod unread;
 mod watch;
 
 use std::collections::HashMap;
@@ -41,6 +42,7 @@ use self::connection::{Command, Connection, Wanted};
 use self::failure::{failure, gone};
 use self::log::Log;
 use self::policy::Policy;
+pub(super) use self::unread::Unread;
 use super::interface::bindings::capsule::guest::types::Failure;
 use super::operations::Answer;
 
@@ -113,6 +115,11 @@ impl Network {
     /// Whether it was asked for anything while it had no grant.
     pub(crate) fn was_refused(&self) -> bool {
         self.was_refused
+    }
+
+    /// Whether no connection is open: memory that is copied could not take one along.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.connections.values().all(|one| one.is_closing() || one.is_over())
     }
 
     /// The requests that were made, in order.

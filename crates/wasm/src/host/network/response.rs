@@ -1,6 +1,8 @@
 //! What comes back on a connection: only to tell the status of each request, and to
 //! know when a connection turns into something else. Never in the way of the bytes.
 
+use capsule_backend::address::Host;
+
 use super::head::{Body, Framing, HEAD_BYTES, end_of, parse_response};
 use super::log::Entry;
 
@@ -13,13 +15,16 @@ pub(super) struct Awaited {
 }
 
 /// What the connection becomes if the server agrees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Turns {
     Never,
     /// By status 101.
     Upgrade,
-    /// By a status of 2xx to CONNECT.
-    Tunnel,
+    /// By a status of 2xx to CONNECT: then it leads there.
+    Tunnel {
+        host: Host,
+        port: u16,
+    },
 }
 
 /// Reads responses; it gives up where it does not understand them.
@@ -88,7 +93,7 @@ impl Responses {
                             Self::Lost
                         }
                         Ok((100..=199, _)) => Self::new(),
-                        Ok((status @ 200..=299, _)) if turns == Turns::Tunnel => {
+                        Ok((status @ 200..=299, _)) if matches!(turns, Turns::Tunnel { .. }) => {
                             tell(Told::Turned(status));
                             Self::Lost
                         }

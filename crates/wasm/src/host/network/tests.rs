@@ -184,6 +184,34 @@ fn every_request_on_a_connection_is_read() {
 }
 
 #[test]
+fn empty_lines_before_a_request_are_not_its_end() {
+    let whole = [b"\r\n\r\n", &request("a.org")[..]].concat();
+    for cut in 0..whole.len() {
+        let mut watched = Watched::new();
+        assert_eq!(watched.say(&[&whole[..cut], &whole[cut..]]).unwrap(), whole, "{cut}");
+        assert_eq!(watched.requests(), ["GET http://a.org/x None true"]);
+        let mut watched = Watched::new();
+        let evil = [b"\r\n\r\n", &request("evil.org")[..]].concat();
+        let refusal = watched.say(&[&evil[..cut], &evil[cut..]]).unwrap_err();
+        assert!(refusal.contains("evil.org"), "{refusal}");
+    }
+}
+
+#[test]
+fn a_url_in_a_path_is_no_host() {
+    let mut watched = Watched::new();
+    let head = b"GET /login?next=http://evil.org/ HTTP/1.1\r\nHost: a.org\r\n\r\n";
+    watched.say(&[head, b"GET http://b.org/x HTTP/1.1\r\n\r\n"]).unwrap();
+    watched.say(&[b"OPTIONS * HTTP/1.1\r\nHost: a.org\r\n\r\n"]).unwrap();
+    let expected = [
+        "GET http://a.org/login?next=http://evil.org/ None true",
+        "GET http://b.org/x None true",
+        "OPTIONS http://a.org None true",
+    ];
+    assert_eq!(watched.requests(), expected);
+}
+
+#[test]
 fn a_body_that_looks_like_a_request_is_a_body() {
     let mut watched = Watched::new();
     let body = request("evil.org");
@@ -278,6 +306,33 @@ fn a_tunnel_leads_to_covered_hosts_and_is_watched() {
 }
 
 #[test]
+fn a_tunnel_that_was_refused_leads_nowhere() {
+    let mut watched = Watched::new();
+    let connect = b"CONNECT d.org:443 HTTP/1.1\r\nHost: d.org:443\r\n\r\n";
+    watched.say(&[connect]).unwrap();
+    watched.watch.hear(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+    watched.say(&[b"GET /ws HTTP/1.1\r\nHost: a.org\r\nUpgrade: websocket\r\n\r\n"]).unwrap();
+    watched.watch.hear(b"HTTP/1.1 101 Switching Protocols\r\n\r\n");
+    assert_eq!((watched.watch.host.to_string().as_str(), watched.watch.port), ("a.org", 80));
+    assert_eq!(watched.say(&[b"\x82\x05hello"]).unwrap(), b"\x82\x05hello");
+}
+
+#[test]
+fn a_tunnel_leads_where_the_request_said_that_was_agreed_to() {
+    for (answers, host) in [
+        (&b"HTTP/1.1 200 OK\r\n\r\n"[..], "b.org"),
+        (b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", "d.org"),
+    ] {
+        let mut watched = Watched::new();
+        watched.say(&[b"CONNECT b.org:80 HTTP/1.1\r\n\r\n"]).unwrap();
+        watched.say(&[b"CONNECT d.org:443 HTTP/1.1\r\n\r\n"]).unwrap();
+        watched.watch.hear(answers);
+        assert_eq!(watched.watch.host.to_string(), host);
+        assert!(watched.say(&[&request("evil.org")]).is_err(), "it is watched");
+    }
+}
+
+#[test]
 fn long_heads_and_lines_end() {
     let mut watched = Watched::new();
     let long = format!("GET / HTTP/1.1\r\nHost: a.org\r\nX: {}", "x".repeat(70_000));
@@ -345,7 +400,7 @@ fn block<T>(work: impl Future<Output = T>) -> T {
 async fn connect(network: &mut Network, host: &str, port: u16) -> Result<u64, String> {
     let told = |failure: Failure| format!("{}: {}", failure.kind, failure.message);
     let answer = network.connect(host, port).map_err(told)?.await.map_err(told)?;
-    Ok(u64::from_le_bytes(answer.bytes.try_into().unwrap()))
+    Ok(u64::from_le_bytes(answer.into_bytes().try_into().unwrap()))
 }
 
 fn no_lookup(name: &str) -> io::Result<Vec<IpAddr>> {
@@ -491,6 +546,26 @@ fn closing_ends_what_is_begun() {
 }
 
 #[test]
+fn a_connection_is_open_until_it_is_closed_or_was_never_made() {
+    let port = silent_server();
+    block(async move {
+        let mut network = network(&["127.0.0.1"], no_lookup);
+        assert!(network.is_idle());
+        let connection = connect(&mut network, "127.0.0.1", port).await.unwrap();
+        assert!(!network.is_idle());
+        network.close(connection);
+        assert!(network.is_idle());
+        connect(&mut network, "127.0.0.1", 1).await.unwrap_err();
+        let ended = tokio::time::timeout(Duration::from_secs(5), async {
+            while !network.is_idle() {
+                tokio::task::yield_now().await;
+            }
+        });
+        ended.await.expect("nobody has a connection that was refused");
+    });
+}
+
+#[test]
 fn many_connections_one_after_another_leave_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -523,8 +598,8 @@ fn the_download_limit_is_exact_over_all_connections() {
             let mut count = 0;
             let end = loop {
                 match network.receive(connection, 100_000).unwrap().await {
-                    Ok(answer) if answer.bytes.is_empty() => break None,
-                    Ok(answer) => count += answer.bytes.len(),
+                    Ok(answer) if answer.size() == 0 => break None,
+                    Ok(answer) => count += answer.into_bytes().len(),
                     Err(failure) => break Some(failure.kind),
                 }
             };
@@ -571,11 +646,10 @@ fn a_given_up_receive_loses_no_byte_and_sends_keep_their_order() {
     block(async move {
         let mut network = network(&["127.0.0.1"], no_lookup);
         let connection = connect(&mut network, "127.0.0.1", port).await.unwrap();
-        // An answer that is on its way when it is given up goes with it.
         drop(network.receive(connection, 10).unwrap());
         given_up.send(()).unwrap();
         let answer = network.receive(connection, 3).unwrap().await.unwrap();
-        assert_eq!(answer.bytes, b"hel");
+        assert_eq!(answer.into_bytes(), b"hel");
         let sends: Vec<_> = (0..200u8)
             .map(|number| network.send(connection, vec![number; 1000]).unwrap())
             .collect();
@@ -583,11 +657,87 @@ fn a_given_up_receive_loses_no_byte_and_sends_keep_their_order() {
             send.await.unwrap();
         }
         network.send(connection, Vec::new()).unwrap().await.unwrap();
-        assert_eq!(network.receive(connection, 10).unwrap().await.unwrap().bytes, b"lo");
-        assert_eq!(network.receive(connection, 10).unwrap().await.unwrap().bytes, b"");
+        assert_eq!(network.receive(connection, 10).unwrap().await.unwrap().into_bytes(), b"lo");
+        assert_eq!(network.receive(connection, 10).unwrap().await.unwrap().into_bytes(), b"");
     });
     let expected: Vec<u8> = (0..200u8).flat_map(|number| vec![number; 1000]).collect();
     assert_eq!(server.join().unwrap(), expected);
+}
+
+#[test]
+fn an_answer_that_is_given_up_unheard_is_for_the_next() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"hello world").unwrap();
+        // The end comes only once all was heard.
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    });
+    block(async move {
+        let mut network = network(&["127.0.0.1"], no_lookup);
+        let connection = connect(&mut network, "127.0.0.1", port).await.unwrap();
+        // The answers are there, and have not been heard, in whichever way they are lost.
+        let first = network.receive(connection, 5).unwrap().await.unwrap();
+        let second = network.receive(connection, 3).unwrap().await.unwrap();
+        let third = network.receive(connection, 90).unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(second);
+        drop(third);
+        drop(first);
+        let mut heard = Vec::new();
+        while heard.len() < 11 {
+            let answer = network.receive(connection, 4).unwrap().await.unwrap();
+            assert!(answer.size() <= 4);
+            heard.extend(answer.into_bytes());
+        }
+        assert_eq!(heard, b"hello world");
+        network.close(connection);
+    });
+    server.join().unwrap();
+}
+
+#[test]
+fn who_waits_gets_what_another_gives_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"hello").unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    });
+    block(async move {
+        let mut network = network(&["127.0.0.1"], no_lookup);
+        let connection = connect(&mut network, "127.0.0.1", port).await.unwrap();
+        let unheard = network.receive(connection, 5).unwrap().await.unwrap();
+        let waits = tokio::spawn(network.receive(connection, 90).unwrap());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!waits.is_finished());
+        drop(unheard);
+        assert_eq!(waits.await.unwrap().unwrap().into_bytes(), b"hello");
+    });
+}
+
+#[test]
+fn what_was_given_up_counts_until_it_is_heard() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(&[7; 1 << 20]).unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    });
+    block(async move {
+        let mut network = network(&["127.0.0.1"], no_lookup);
+        let connection = connect(&mut network, "127.0.0.1", port).await.unwrap();
+        let free = network.buffered.available_permits();
+        let answer = network.receive(connection, 1000).unwrap().await.unwrap();
+        drop(answer);
+        assert_eq!(network.buffered.available_permits(), free - 1000 - COST);
+        let again = network.receive(connection, 1000).unwrap().await.unwrap();
+        assert_eq!(again.into_bytes(), [7; 1000]);
+        assert_eq!(network.buffered.available_permits(), free);
+    });
 }
 
 #[test]
@@ -605,6 +755,6 @@ fn who_speaks_first_in_a_protocol_of_his_own_is_let_out_after_a_moment() {
         let connection = connect(&mut network, "127.0.0.1", port).await.unwrap();
         let receive = network.receive(connection, 10).unwrap();
         network.send(connection, b"ping".to_vec()).unwrap().await.unwrap();
-        assert_eq!(receive.await.unwrap().bytes, b"ping");
+        assert_eq!(receive.await.unwrap().into_bytes(), b"ping");
     });
 }

@@ -9,6 +9,7 @@
 //! A head is held back until it is whole. What may yet turn out to be no head leaves
 //! after a moment, because the guest may wait for an answer to it.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -37,8 +38,6 @@ pub(super) struct Watch {
     says: Says,
     hears: Responses,
     awaited: VecDeque<Awaited>,
-    /// Where a CONNECT leads, once it is agreed to.
-    tunnel: Option<(Host, u16)>,
     /// The connection's own record, until a request takes its place.
     entry: Option<Entry>,
     is_refused: bool,
@@ -84,7 +83,6 @@ impl Watch {
             says: Says::fresh(),
             hears: Responses::new(),
             awaited: VecDeque::new(),
-            tunnel: None,
             entry,
             is_refused: false,
         }
@@ -176,37 +174,36 @@ impl Watch {
 
     /// Hears what the other side said.
     pub(super) fn hear(&mut self, bytes: &[u8]) {
-        let mut turned = false;
-        let (awaited, log) = (&mut self.awaited, &self.log);
+        let mut turned = None;
+        let log = &self.log;
         // Both closures look at the queue, one after the other.
-        let awaited = std::cell::RefCell::new(awaited);
+        let awaited = RefCell::new(&mut self.awaited);
         self.hears.follow(
             bytes,
-            || awaited.borrow().front().map(|request| (request.is_head, request.turns)),
+            || awaited.borrow().front().map(|request| (request.is_head, request.turns.clone())),
             |told| {
                 let (Told::Final(status) | Told::Turned(status)) = told;
-                turned = matches!(told, Told::Turned(_));
-                if let Some(entry) = awaited.borrow_mut().pop_front().and_then(|one| one.entry) {
+                let Some(request) = awaited.borrow_mut().pop_front() else { return };
+                if let Some(entry) = request.entry {
                     log.answer(entry, status);
+                }
+                if matches!(told, Told::Turned(_)) {
+                    turned = Some(request.turns);
                 }
             },
         );
-        if turned {
-            // What is still held goes the way of all that follows.
-            let bytes = self.unsent();
-            let is_tunnel = match self.tunnel.take() {
-                Some((host, port)) => {
-                    (self.host, self.port) = (host, port);
-                    true
-                }
-                None => false,
-            };
-            self.says = if bytes.is_empty() && !is_tunnel {
-                Says::Opaque
-            } else {
-                Says::Head { bytes, left: 0, is_first: true, is_http: false }
-            };
+        let Some(turned) = turned else { return };
+        // What is still held goes the way of all that follows.
+        let bytes = self.unsent();
+        let mut is_watched = !bytes.is_empty();
+        if let Turns::Tunnel { host, port } = turned {
+            (self.host, self.port) = (host, port);
+            is_watched = true;
         }
+        self.says = match is_watched {
+            true => Says::Head { bytes, left: 0, is_first: true, is_http: false },
+            false => Says::Opaque,
+        };
     }
 
     /// The connection, or something else than a request on it, is not allowed.
@@ -243,7 +240,9 @@ impl Watch {
             Nature::Undecided => return Ok(None),
             Nature::Http => *is_http = true,
         }
-        let Some(end) = end_of(bytes, seen) else {
+        // Empty lines in front of a request are not its end (RFC 9112, 2.2).
+        let start = bytes.iter().take_while(|byte| b"\r\n".contains(byte)).count();
+        let Some(end) = end_of(bytes, seen.max(start + 3)) else {
             // Line ends are looked at as they come: what follows must not hide behind them.
             let lone = |at: usize| bytes[at] == b'\n' && (at == 0 || bytes[at - 1] != b'\r');
             if (seen..bytes.len()).any(lone) {
@@ -279,15 +278,14 @@ impl Watch {
             return Err(not_listed(host, self.port));
         }
         let entry = self.record(method, &url, true);
-        let turns = match method {
-            "CONNECT" => Turns::Tunnel,
+        let turns = match head.hosts.first() {
+            // Its target has a port, else it would not have been read.
+            Some((host, Some(port))) if method == "CONNECT" => {
+                Turns::Tunnel { host: host.clone(), port: *port }
+            }
             _ if head.upgrades => Turns::Upgrade,
             _ => Turns::Never,
         };
-        if turns == Turns::Tunnel {
-            self.tunnel =
-                head.hosts.first().and_then(|(host, port)| Some((host.clone(), (*port)?)));
-        }
         if self.awaited.len() < MOST_AWAITED {
             self.awaited.push_back(Awaited { entry, is_head: method == "HEAD", turns });
         } else {
@@ -318,7 +316,7 @@ impl Watch {
     }
 
     fn url(&self, head: &RequestHead) -> String {
-        if head.method == "CONNECT" || head.target.contains("://") {
+        if head.method == "CONNECT" || !head.target.starts_with(['/', '*']) {
             return head.target.clone();
         }
         let scheme = if self.server.is_some() { "https" } else { "http" };
