@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rand_core::TryRng;
+use rand::rngs::StdRng;
+use rand::{SeedableRng, TryRng};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::clocks::{HostMonotonicClock, HostWallClock, MonotonicClock, WallClock};
 
@@ -21,6 +22,10 @@ impl Witness {
         self.0.load(Ordering::Relaxed)
     }
 
+    fn chance(&self) -> Chance {
+        Chance { witness: self.clone(), generator: None }
+    }
+
     fn sees(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -30,8 +35,8 @@ impl Witness {
         builder
             .wall_clock(Clock { witness: self.clone(), clock: WallClock::new() })
             .monotonic_clock(Clock { witness: self.clone(), clock: MonotonicClock::new() })
-            .secure_random(Chance(self.clone()))
-            .insecure_random(Chance(self.clone()))
+            .secure_random(self.chance())
+            .insecure_random(self.chance())
             // Given at once, so it cannot be seen. Nothing that is promised hangs on it.
             .insecure_random_seed(0);
     }
@@ -64,28 +69,32 @@ impl HostMonotonicClock for Clock<MonotonicClock> {
     }
 }
 
-/// The kernel's random numbers (getrandom(2)).
-struct Chance(Witness);
+/// Random numbers, from a generator that the kernel seeds when it is first asked. The
+/// kernel itself is too far away: WASI asks for each byte alone.
+struct Chance {
+    witness: Witness,
+    generator: Option<StdRng>,
+}
+
+impl Chance {
+    fn generator(&mut self) -> &mut StdRng {
+        self.witness.sees();
+        self.generator.get_or_insert_with(|| StdRng::from_rng(&mut rand::rng()))
+    }
+}
 
 impl TryRng for Chance {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let mut bytes = [0; 4];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u32::from_ne_bytes(bytes))
+        self.generator().try_next_u32()
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut bytes = [0; 8];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u64::from_ne_bytes(bytes))
+        self.generator().try_next_u64()
     }
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        self.0.sees();
-        // The pool was filled long before a guest runs, so this does not fail.
-        getrandom::fill(bytes).expect("the kernel gives random numbers");
-        Ok(())
+        self.generator().try_fill_bytes(bytes)
     }
 }
