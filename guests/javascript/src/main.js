@@ -1,0 +1,46 @@
+// What the host calls. Evaluated once, when the runtime is built; its memory is the image.
+
+import * as loop from "./loop.js";
+import * as operations from "./operations.js";
+import * as program from "./program.js";
+import * as report from "./report.js";
+import * as session from "./session.js";
+import { flush } from "./output.js";
+import "./globals.js";
+
+// A step of `work`, or the failure that the interface knows.
+function attempt(work) {
+  try {
+    return work();
+  } catch (error) {
+    throw report.of(error);
+  } finally {
+    flush();
+  }
+}
+
+export const load = (environment) => attempt(() => program.load(environment));
+
+export const begin = (task, given, environment) =>
+  attempt(() => loop.begin(() => program.invoke(task, given, environment)));
+
+export const advance = (events) =>
+  attempt(() => {
+    operations.deliver(events);
+    return loop.advance();
+  });
+
+export async function evaluate(code, name) {
+  try {
+    return await session.evaluate(code, name);
+  } catch (error) {
+    throw report.of(error);
+  } finally {
+    flush();
+  }
+}
+
+// There are no packages that are imported ahead: a program's are in its text.
+export const absorb = () => [];
+
+export function wake() {}

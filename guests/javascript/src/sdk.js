@@ -1,0 +1,4 @@
+// `@capsule-run/sdk`, as a program sees it inside a sandbox.
+
+export { CapsuleError, DeniedError, TaskError } from "./errors.js";
+export { task } from "./task.js";

@@ -1,0 +1,50 @@
+// Stacks as the engine writes them, `name@file:line:column`, and as people know them.
+
+/** What the files of this runtime are called in stacks. */
+export const OURS = "capsule:";
+/** What the engine calls the program: its path may hold what such a name cannot. */
+export const PROGRAM = "program";
+
+let program = "";
+/** Columns by which line 1 of the program is moved. */
+let shift = 0;
+
+/** Says what the program is called. */
+export function describe(path, columns) {
+  program = path;
+  shift = columns;
+}
+
+/** The frames of a stack that are not this runtime's, as `{name, file, line, column}`. */
+export function parse(stack) {
+  if (typeof stack !== "string") return [];
+  const found = [];
+  for (const text of stack.split("\n")) {
+    const parts = /^(.*?)@(.*):(\d+):(\d+)$/.exec(text);
+    if (parts === null) continue;
+    const [, name, file, line, column] = parts;
+    if (file.startsWith(OURS) || file === "self-hosted") continue;
+    const isFirst = file === PROGRAM && line === "1";
+    found.push({
+      name: plain(name),
+      file: file.startsWith(PROGRAM) ? program + file.slice(PROGRAM.length) : file,
+      line: Number(line),
+      column: Math.max(1, Number(column) - (isFirst ? shift : 0)),
+    });
+    if (found.length === 60) break;
+  }
+  return found;
+}
+
+/** The engine's marks for where a function came from say nothing to a user. */
+function plain(name) {
+  return name.replace(/^async\*/, "async ").replace(/\/?<+$/, "").replace(/^.*\//, "");
+}
+
+/** The lines of a traceback. */
+export function frames(stack) {
+  return parse(stack).map(({ name, file, line, column }) => {
+    const place = `${file}:${line}:${column}`;
+    return name === "" ? `    at ${place}` : `    at ${name} (${place})`;
+  });
+}
