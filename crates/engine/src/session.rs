@@ -61,7 +61,8 @@ impl Session {
     ) -> Result<Self, Failure> {
         let name = "session";
         let declared = json!([{ "name": name, "options": options, "file": "session", "line": 0 }]);
-        let mut functions = declaration::functions(&declared.to_string(), &BTreeMap::new())?;
+        let mut functions =
+            declaration::functions(&declared.to_string(), &BTreeMap::new(), |_, _, _| None)?;
         let Some(function) = functions.remove(name) else {
             return Err(Failure::new(ErrorCode::InvalidDeclaration, "a session has no name"));
         };
