@@ -2,6 +2,8 @@
 
 /** What the files of this runtime are called in stacks. */
 export const OURS = "capsule:";
+/** The code between this runtime and the host, which componentize-js writes. */
+const BINDINGS = "/sources/initializer.js";
 /** What the engine calls the program: its path may hold what such a name cannot. */
 export const PROGRAM = "program";
 
@@ -23,7 +25,7 @@ export function parse(stack) {
     const parts = /^(.*?)@(.*):(\d+):(\d+)$/.exec(text);
     if (parts === null) continue;
     const [, name, file, line, column] = parts;
-    if (file.startsWith(OURS) || file === "self-hosted") continue;
+    if (file.startsWith(OURS) || file === "self-hosted" || file.endsWith(BINDINGS)) continue;
     const isFirst = file === PROGRAM && line === "1";
     found.push({
       name: plain(name),
