@@ -3,10 +3,10 @@
 import { format, formatWithOptions, inspect } from "./inspect.js";
 import { describeErrors } from "./inspect/entries.js";
 import { write } from "./output.js";
-import { frames } from "./stack.js";
+import { frames, stackOf } from "./stack.js";
 import { table } from "./table.js";
 
-describeErrors((error) => frames(error.stack).join("\n"));
+describeErrors((error) => frames(stackOf(error)).join("\n"));
 
 const counts = new Map();
 const started = new Map();
@@ -39,7 +39,7 @@ export const console = {
   dirxml: printer(1),
   trace: (...given) => {
     const text = format(...given);
-    print(2, [`Trace${text === "" ? "" : `: ${text}`}`, ...frames(new Error().stack)].join("\n"));
+    print(2, [`Trace${text === "" ? "" : `: ${text}`}`, ...frames(stackOf(new Error()))].join("\n"));
   },
   assert: (holds, ...given) => {
     if (holds) return;

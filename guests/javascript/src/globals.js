@@ -1,10 +1,11 @@
 // What a program finds without an import.
 
-import { Buffer } from "buffer/";
 import unorm from "unorm";
 
 import { console } from "./console.js";
+import { Buffer } from "./node/buffer.js";
 import { process } from "./process.js";
+import { install as installStacks } from "./stack.js";
 import * as timers from "./timers.js";
 import { fetch } from "./web/fetch.js";
 import { Request, Response } from "./web/messages.js";
@@ -13,6 +14,7 @@ import { install } from "./web/streams.js";
 const define = (object, name, value) => Object.defineProperty(object, name, { value, writable: true, configurable: true });
 
 install();
+installStacks();
 const { setTimeout, clearTimeout, setInterval, clearInterval, setImmediate, clearImmediate } = timers;
 const found = {
   process, Buffer, console, fetch, Request, Response,

@@ -2,7 +2,7 @@
 
 import { entriesOf } from "./inspect/entries.js";
 import { layOut } from "./inspect/layout.js";
-import { functionText, primitive, propertyName, typeName } from "./inspect/names.js";
+import { primitive, propertyName, typeName } from "./inspect/names.js";
 
 /** With which an object says how it looks. */
 export const custom = Symbol.for("nodejs.util.inspect.custom");
@@ -180,7 +180,7 @@ function plain(value, options) {
   if (typeof value === "bigint") return `${value}n`;
   if (typeof value === "number") return shownNumber(value);
   if (typeof value !== "object" || value === null) {
-    return typeof value === "function" ? functionText(value) : String(value);
+    return String(value);
   }
   const speaks = typeof value.toString === "function" &&
     value.toString !== Object.prototype.toString && value.toString !== Error.prototype.toString &&

@@ -17,7 +17,7 @@ const NOW = { tag: "waiting", val: 0n };
 const done = (value) => ({ tag: "done", val: encode(value) });
 
 /** Nothing is there that could go on. */
-class Deadlock extends Error {
+export class Deadlock extends Error {
   constructor() {
     super("deadlock: the task waits for a promise that nothing can settle");
     this.name = "Deadlock";
@@ -52,7 +52,7 @@ export function advance() {
   return done(value);
 }
 
-function isThenable(value) {
+export function isThenable(value) {
   return (typeof value === "object" || typeof value === "function") && value !== null &&
     typeof value.then === "function";
 }

@@ -1,9 +1,8 @@
 // The modules that a program finds here: the SDK, and what there is of Node's.
 
 import EventEmitter from "events";
-import * as buffer from "buffer/";
+import * as buffer from "./node/buffer.js";
 import path from "path-browserify";
-import * as querystring from "querystring-es3";
 import stream from "readable-stream";
 import { StringDecoder } from "string_decoder/";
 
@@ -12,6 +11,7 @@ import assert from "./node/assert.js";
 import crypto from "./node/crypto.js";
 import fs from "./node/fs.js";
 import os from "./node/os.js";
+import querystring from "./node/querystring.js";
 import timers, { promises as timersPromises } from "./node/timers.js";
 import url from "./node/url.js";
 import util from "./node/util.js";

@@ -4,7 +4,7 @@
 
 import { inspect } from "./inspect.js";
 import { HostFailure } from "./operations.js";
-import { frames } from "./stack.js";
+import { frames, stackOf } from "./stack.js";
 
 const MOST = 64 * 1024;
 
@@ -48,7 +48,7 @@ export function traceback(error) {
   let prefix = "";
   for (let one = error; isError(one) && !seen.has(one) && seen.size < 8; one = one.cause) {
     seen.add(one);
-    const places = frames(one.stack);
+    const places = frames(stackOf(one));
     if (prefix !== "" || places.length > 0) {
       parts.push(`${prefix}${kindOf(one)}: ${messageOf(one)}`, ...places);
     }

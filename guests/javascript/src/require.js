@@ -9,7 +9,7 @@ export function require(name) {
   const missing = isBuiltin(name)
     ? `"${name}" of Node is not in a Wasm sandbox; the task option isolation: "jail" runs the ` +
       "task in Node"
-    : `there is no module "${name}" in the program: it was not bundled`;
+    : `Cannot find module "${name}": it is not in the program, nor in the sandbox`;
   throw Object.assign(new Error(missing), { code: "MODULE_NOT_FOUND" });
 }
 

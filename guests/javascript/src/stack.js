@@ -17,6 +17,34 @@ export function describe(path, columns) {
   shift = columns;
 }
 
+/** The engine's own getter of stacks. */
+const { get, set } = Object.getOwnPropertyDescriptor(Error.prototype, "stack");
+
+/** The stack of an error as the engine has it; text, or nothing. */
+export function stackOf(error) {
+  try {
+    const stack = get.call(error);
+    return typeof stack === "string" ? stack : "";
+  } catch {
+    return "";
+  }
+}
+
+/** Makes `error.stack` what Node has it: the error, then frames of the program. */
+export function install() {
+  Object.defineProperty(Error.prototype, "stack", {
+    get() {
+      const stack = get.call(this);
+      if (typeof stack !== "string" || !(this instanceof Error)) return stack;
+      const name = String(this.name ?? "Error");
+      const said = this.message === "" ? name : `${name}: ${this.message}`;
+      return [said, ...frames(stack)].join("\n");
+    },
+    set,
+    configurable: true,
+  });
+}
+
 /** The frames of a stack that are not this runtime's, as `{name, file, line, column}`. */
 export function parse(stack) {
   if (typeof stack !== "string") return [];

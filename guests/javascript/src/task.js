@@ -5,7 +5,7 @@ import { call, cancel } from "capsule:guest/host@0.1.0";
 import { DeniedError, TaskError } from "./errors.js";
 import { nearest } from "./nearest.js";
 import * as operations from "./operations.js";
-import { parse } from "./stack.js";
+import { parse, stackOf } from "./stack.js";
 import { decode, encodeArguments } from "./values.js";
 
 /** What the program declared, by name. */
@@ -49,7 +49,7 @@ export function task(options, run) {
     throw new TypeError("a task of a function without a name needs the option name");
   }
   given.name = name;
-  const place = placeOf(new Error().stack);
+  const place = placeOf(stackOf(new Error()));
   const other = tasks.get(name);
   if (other !== undefined) {
     const { file, line } = other.place;

@@ -40,9 +40,9 @@ export function failed(word, call, path, other) {
 }
 
 /** An error of the same form for what is refused before WASI is asked. */
-export function refused(code, call, path) {
-  const [, number, text] = Object.values(KNOWN).find(([known]) => known === code);
-  return error(code, number, text, call, path === undefined ? "" : ` '${path}'`, path);
+export function refused(code, call, path, other) {
+  const [word] = Object.entries(KNOWN).find(([, [known]]) => known === code);
+  return failed(word, call, path, other);
 }
 
 function error(code, number, text, syscall, about, path, dest) {

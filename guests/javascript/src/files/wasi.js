@@ -131,8 +131,8 @@ export function open(path, how, call = "open") {
   return new File(descriptor, path, how.append === true);
 }
 
-export function stat(path, follows = true) {
-  return ask(follows ? "stat" : "lstat", path, () =>
+export function stat(path, follows = true, call = follows ? "stat" : "lstat") {
+  return ask(call, path, () =>
     tree().statAt(follows ? FOLLOW : STAY, pathOf(path)));
 }
 

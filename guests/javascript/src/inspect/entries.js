@@ -10,7 +10,10 @@ export function entriesOf(context, value, name) {
   const plain = { base: "", prefix: "", open: "{", close: "}", keys, entries: none, isList: false };
   const bare = (base) => ({ ...plain, base, isWhole: keys.length === 0 });
   const type = tagOf(value);
-  const named = (word, size) => `${label(name, word)}${size === undefined ? "" : `(${size})`} `;
+  const named = (word, size) => {
+    const count = size === undefined ? "" : `(${size})`;
+    return `${label(name, word)}${count} ${SHOWN.has(word) && name !== "" && name !== word ? `[${word}] ` : ""}`;
+  };
 
   if (Array.isArray(value)) {
     const prefix = name === "Array" ? "" : named("Array", value.length);
@@ -44,7 +47,7 @@ export function entriesOf(context, value, name) {
   if (isError(value)) return error(context, value, name, plain);
   if (BOXED.has(type) && typeof value.valueOf?.() !== "object") {
     const inner = value.valueOf();
-    const shown = typeof inner === "string" ? quoted(inner) : String(inner);
+    const shown = typeof inner === "string" ? quoted(inner) : typeof inner === "bigint" ? `${inner}n` : String(inner);
     const rest = keys.filter((key) => typeof key === "symbol" || !isIndex(key) || type !== "String");
     return { ...plain, base: `[${type}: ${shown}]`, keys: rest, isWhole: rest.length === 0 };
   }
@@ -56,10 +59,12 @@ export function entriesOf(context, value, name) {
   return { ...plain, prefix };
 }
 
+/** Types that are told beside the name of a class that extends them. */
+const SHOWN = new Set(["Map", "Set", "Promise", "WeakMap", "WeakSet", "ArrayBuffer"]);
 const BOXED = new Set(["Number", "String", "Boolean", "BigInt", "Symbol"]);
 const isIndex = (key) => /^(0|[1-9]\d*)$/.test(key);
 const isError = (value) => value instanceof Error || tagOf(value) === "Error";
-const label = (name, word) => (name === "" ? `[${word}: null prototype]` : name === word ? word : `${name}`);
+const label = (name, word) => (name === "" ? `[${word}: null prototype]` : name === word ? word : name);
 const withName = (text, name, word) => (name === word || name === "" ? text : `${name} ${text}`);
 
 function keysOf(context, value) {

@@ -25,7 +25,7 @@ const differ = (words, actual, expected) => `${words}\n\n${shown(actual)}\n\nsho
 function assert(...given) {
   const [value, message] = given;
   if (value) return;
-  const said = given.length === 0 ? "No value argument passed to `assert.ok()`" : `The expression evaluated to a falsy value: ${shown(value)}`;
+  const said = given.length === 0 ? "No value argument passed to `assert.ok()`" : `The expression evaluated to a falsy value:\n\n  ${shown(value)}\n`;
   fail(message, value, true, "==", said);
 }
 
@@ -112,9 +112,9 @@ const members = {
   strictEqual: compare("strictEqual", strictly, (a, b) => `Expected values to be strictly equal:\n\n${shown(a)} !== ${shown(b)}\n`),
   notStrictEqual: compare("notStrictEqual", not(strictly), (a) => `Expected "actual" to be strictly unequal to: ${shown(a)}`),
   deepEqual: compare("deepEqual", deep(false), (a, b) => differ("Expected values to be loosely deep-equal:", a, b)),
-  notDeepEqual: compare("notDeepEqual", not(deep(false)), (a) => `Expected "actual" not to be loosely deep-equal to: ${shown(a)}`),
+  notDeepEqual: compare("notDeepEqual", not(deep(false)), (a) => `Expected "actual" not to be loosely deep-equal to:\n\n${shown(a)}`),
   deepStrictEqual: compare("deepStrictEqual", deep(true), (a, b) => differ("Expected values to be strictly deep-equal:", a, b)),
-  notDeepStrictEqual: compare("notDeepStrictEqual", not(deep(true)), (a) => `Expected "actual" not to be strictly deep-equal to: ${shown(a)}`),
+  notDeepStrictEqual: compare("notDeepStrictEqual", not(deep(true)), (a) => `Expected "actual" not to be strictly deep-equal to:\n\n${shown(a)}`),
   match: compare("match", (a, b) => b.test(a), (a, b) => `The input did not match the regular expression ${b}. Input:\n\n${shown(a)}\n`),
   doesNotMatch: compare("doesNotMatch", (a, b) => !b.test(a), (a, b) => `The input was expected to not match the regular expression ${b}. Input:\n\n${shown(a)}\n`),
   throws, doesNotThrow, rejects, doesNotReject,

@@ -7,7 +7,7 @@ import { pbkdf2 } from "@noble/hashes/pbkdf2.js";
 import { scrypt } from "@noble/hashes/scrypt.js";
 import { sha224, sha256, sha384, sha512, sha512_256 } from "@noble/hashes/sha2.js";
 import { sha3_256, sha3_384, sha3_512 } from "@noble/hashes/sha3.js";
-import { Buffer } from "buffer/";
+import { Buffer } from "./buffer.js";
 import { Transform } from "readable-stream";
 
 const HASHES = {
@@ -19,7 +19,7 @@ const HASHES = {
 function known(name) {
   const hash = HASHES[String(name).toLowerCase().replace(/^rsa-/, "").replace(/^sha-(?=\d)/, "sha")];
   if (hash === undefined) {
-    throw Object.assign(new Error("Digest method not supported"), { code: "ERR_CRYPTO_INVALID_DIGEST" });
+    throw new Error("Digest method not supported");
   }
   return hash;
 }

@@ -1,6 +1,6 @@
 // `node:zlib`: deflate and gzip. Brotli is not here.
 
-import { Buffer } from "buffer/";
+import { Buffer } from "./buffer.js";
 import { deflateSync, gunzipSync, gzipSync, inflateSync, unzlibSync, zlibSync } from "fflate";
 import { Transform } from "readable-stream";
 

@@ -84,6 +84,14 @@ function stream() {
   }, { highWaterMark: 0 });
 }
 
+function parsed(given) {
+  try {
+    return new URL(...given);
+  } catch {
+    return null;
+  }
+}
+
 /** Adds all of it to the globals. */
 export function install() {
   define(ReadableStream.prototype, "values", values);
@@ -94,6 +102,11 @@ export function install() {
   define(Blob.prototype, "bytes", async function () {
     return new Uint8Array(await this.arrayBuffer());
   });
+  define(URL, "canParse", (...given) => parsed(given) !== null);
+  define(URL, "parse", (...given) => parsed(given));
+  Object.defineProperty(performance, "timeOrigin", { get: () => Date.now() - performance.now(), configurable: true });
+  for (const name of ["mark", "measure", "clearMarks", "clearMeasures"]) define(performance, name, () => {});
+  for (const name of ["getEntries", "getEntriesByName", "getEntriesByType"]) define(performance, name, () => []);
   define(globalThis, "TextEncoderStream", TextEncoderStream);
   define(globalThis, "TextDecoderStream", TextDecoderStream);
 }

@@ -1,6 +1,6 @@
 // What can be done to files by their names, at once. Node's other forms are made of these.
 
-import { Buffer } from "buffer/";
+import { Buffer } from "../buffer.js";
 
 import { refused } from "../../files/errors.js";
 import { absolute, textOf } from "../../files/path.js";
@@ -57,9 +57,9 @@ export function timeOf(time) {
 
 export const operations = {
   access(path, mode = 0) {
-    wasi.stat(textOf(path));
+    const { type } = wasi.stat(textOf(path), true, "access");
     // Whether it can be written shows only when it is opened; folders always look so.
-    if ((mode & 2) !== 0 && wasi.stat(textOf(path)).type === "regular-file") {
+    if ((mode & 2) !== 0 && type === "regular-file") {
       wasi.open(textOf(path), { read: true, write: true }, "access").close();
     }
   },
@@ -76,6 +76,7 @@ export const operations = {
   copyFile(from, to, mode = 0) {
     using(from, howOf("r"), (source) => {
       if (source.stat().type === "directory") throw refused("EISDIR", "copyfile", from);
+      if ((mode & 1) !== 0 && operations.exists(to)) throw refused("EEXIST", "copyfile", from, to);
       using(to, howOf((mode & 1) !== 0 ? "wx" : "w"), (target) => {
         for (let bytes = source.read(65536); bytes.length > 0; bytes = source.read(65536)) target.write(bytes);
       });

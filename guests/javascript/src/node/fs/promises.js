@@ -1,6 +1,6 @@
 // `node:fs/promises`.
 
-import { Buffer } from "buffer/";
+import { Buffer } from "../buffer.js";
 
 import { constants } from "./constants.js";
 import { handles } from "./handles.js";

@@ -1,6 +1,6 @@
 // Files as Node's streams.
 
-import { Buffer } from "buffer/";
+import { Buffer } from "../buffer.js";
 import { Readable, Writable } from "readable-stream";
 
 import { handles } from "./handles.js";
