@@ -38,10 +38,11 @@ export function begin(invoke) {
   return NOW;
 }
 
-/** Goes on: the end of the call, or what it waits for. */
-export function advance() {
+/** Goes on: the end of the call, or what it waits for. `isHeard`: answers were handed over. */
+export function advance(isHeard) {
   if (call.state === "pending") {
-    if (timers.runNext()) return NOW;
+    // What the answers lead to has not run yet.
+    if (isHeard || timers.runNext()) return NOW;
     const next = timers.untilNext();
     if (next === undefined && !operations.isPending()) throw new Deadlock();
     return { tag: "waiting", val: next };

@@ -26,8 +26,8 @@ export const begin = (task, given, environment) =>
 
 export const advance = (events) =>
   attempt(() => {
-    operations.deliver(events);
-    return loop.advance();
+    const isHeard = operations.deliver(events);
+    return loop.advance(isHeard);
   });
 
 export async function evaluate(code, name) {

@@ -39,15 +39,18 @@ export function forget(number, cancel) {
   return true;
 }
 
-/** Hands answers to those who wait for them. */
+/** Hands answers to those who wait for them; whether anybody did. */
 export function deliver(events) {
+  let isHeard = false;
   for (const { id, outcome } of events) {
     const listener = listeners.get(id);
     if (listener === undefined) continue;
     listeners.delete(id);
+    isHeard = true;
     if (outcome.tag === "ok") listener.resolve(outcome.val);
     else listener.reject(new HostFailure(outcome.val));
   }
+  return isHeard;
 }
 
 /** Whether anybody waits for an operation. */

@@ -106,13 +106,13 @@ function submit(name, given, { signal } = {}) {
     begun.bytes.then(
       (bytes) => {
         settled();
-        resolve(decode(decoder.decode(bytes)));
+        return decode(decoder.decode(bytes));
       },
       (failure) => {
         settled();
-        reject(explain(name, failure));
+        throw explain(name, failure);
       },
-    );
+    ).then(resolve, reject);
   });
   return Object.defineProperty(value, "cancel", {
     value: () => giveUp(new TaskError(`task "${name}" was cancelled`, { task: name, errorType: "Cancelled" })),

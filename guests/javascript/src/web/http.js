@@ -1,6 +1,6 @@
 // HTTP/1.1 on a connection: one request, one response.
 
-import { allOf, bytesOf } from "./body.js";
+import { bytesOf } from "./body.js";
 
 const MOST_HEAD = 64 * 1024;
 const encoder = new TextEncoder();
@@ -22,7 +22,7 @@ export async function sendRequest(connection, { method, url, headers }, source) 
     if (!["host", "content-length", "transfer-encoding", "connection"].includes(name)) head.push(`${name}: ${value}`);
   }
   head.push("connection: close");
-  const bytes = source.stream === undefined ? await allOf({ bytes: new Uint8Array(0), ...clean(source) }) : undefined;
+  const bytes = source.stream === undefined ? await plainBytes(source) : undefined;
   const hasBody = bytes === undefined || bytes.length > 0 || ["POST", "PUT", "PATCH"].includes(method);
   if (bytes === undefined) head.push("transfer-encoding: chunked");
   else if (hasBody) head.push(`content-length: ${bytes.length}`);
@@ -40,8 +40,8 @@ export async function sendRequest(connection, { method, url, headers }, source) 
   await connection.send(encoder.encode("0\r\n\r\n"));
 }
 
-/** Without what is not set. */
-const clean = (source) => Object.fromEntries(Object.entries(source).filter(([, value]) => value !== undefined));
+/** Bytes of a body that is no stream. */
+const plainBytes = ({ bytes, later }) => bytes ?? later?.() ?? new Uint8Array(0);
 
 function joined(...parts) {
   const all = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
