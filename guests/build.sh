@@ -46,7 +46,7 @@ build_javascript() {
   cp -r guests/javascript/. "$work/javascript/"
   rm -rf "$work/javascript/node_modules"
   ln -s "$modules" "$work/javascript/node_modules"
-  (cd "$work/javascript" && node build.js "$work/wit" "$work/javascript.wasm" >&2)
+  (cd "$work/javascript" && timeout 300 node build.js "$work/wit" "$work/javascript.wasm" >&2)
 }
 
 # make LANGUAGE KEY: the guest, as a file of the store.

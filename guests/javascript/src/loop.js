@@ -53,6 +53,12 @@ export function advance(isHeard) {
   return done(value);
 }
 
+/** Forgets the call; for what ran while the runtime was built. */
+export function forget() {
+  call = undefined;
+}
+
+/** Whether it is a promise, or acts like one. */
 export function isThenable(value) {
   return (typeof value === "object" || typeof value === "function") && value !== null &&
     typeof value.then === "function";

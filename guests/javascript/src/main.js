@@ -3,6 +3,7 @@
 import * as loop from "./loop.js";
 import * as operations from "./operations.js";
 import * as program from "./program.js";
+import { rehearse } from "./rehearsal.js";
 import * as report from "./report.js";
 import * as session from "./session.js";
 import { flush } from "./output.js";
@@ -44,3 +45,5 @@ export async function evaluate(code, name) {
 export const absorb = () => [];
 
 export function wake() {}
+
+await rehearse();

@@ -6,7 +6,7 @@ import * as environment from "./environment.js";
 import { setArguments } from "./process.js";
 import { require } from "./require.js";
 import * as stack from "./stack.js";
-import { recordOf, tasks } from "./task.js";
+import { notePlaces, placeOf, recordOf, tasks } from "./task.js";
 import { decode } from "./values.js";
 
 /** What the text becomes: a CommonJS module. Line 1 stays line 1. */
@@ -17,41 +17,56 @@ const evaluate = eval;
 let path = "";
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** Runs the program's top level; what it declares, as JSON. */
+/** Where the program comes from; another place while the runtime is built. */
+let find = source;
+
+/** Runs the program's top level; what it declares, as JSON, if it is loaded for that. */
 export function load(pairs) {
-  environment.fill(pairs ?? [], pairs === undefined);
-  const found = source("");
+  const declares = pairs === undefined;
+  environment.fill(pairs ?? [], declares);
+  notePlaces(declares);
+  const found = find("");
   path = found.path;
   stack.describe(path, HEAD.length);
   const file = `/${path.split("/").pop()}`;
   setArguments(file);
-  const text = decoder.decode(found.source);
-  const run = evaluate(`${HEAD}${text.replace(/^#!/, "//")}${TAIL}\n//# sourceURL=${stack.PROGRAM}`);
+  let text = decoder.decode(found.source);
+  if (text.startsWith("#!")) text = `//${text.slice(2)}`;
+  const run = evaluate(`${HEAD}${text}${TAIL}\n//# sourceURL=${stack.PROGRAM}`);
   const module = { exports: {}, id: ".", filename: file, loaded: false, children: [], paths: [] };
   run.call(module.exports, module.exports, require, module, file, "/");
   module.loaded = true;
   addMain(module.exports);
+  if (!declares) return "";
   return JSON.stringify({ tasks: [...tasks.values()].map(description), pure: !environment.looked() });
 }
 
 /** A program without a task `main` gets one: what it exports as `main`, or nothing but its top level. */
 function addMain(exports) {
   if (tasks.has("main")) return;
-  const [main] = [exports?.main, exports?.default, exports].filter(
-    (value) => typeof value === "function",
-  );
+  const isFunction = (value) => typeof value === "function";
+  const main = [exports?.main, exports?.default, exports].find(isFunction);
   const record = recordOf(main);
   if (record !== undefined) {
     // The export `main` is the entry, whatever its task is called.
     tasks.set("main", { ...record, name: "main", options: { ...record.options, name: "main" } });
   } else if (main !== undefined || tasks.size === 0) {
     const run = main ?? (() => {});
-    const place = { file: path, line: 1, column: 1 };
-    tasks.set("main", { name: "main", run, options: { name: "main" }, place });
+    tasks.set("main", { name: "main", run, options: { name: "main" }, place: undefined });
   }
 }
 
-function description({ name, options, place: { file, line, column } }) {
+/** Forgets the program; the next comes from `other`, or the host. */
+export function forget(other = source) {
+  find = other;
+  tasks.clear();
+  environment.fill([], false);
+  stack.describe("", 0);
+  setArguments("");
+}
+
+function description({ name, options, place }) {
+  const { file, line, column } = placeOf(place);
   return { name, options, file, line, column };
 }
 

@@ -17,6 +17,9 @@ export function describe(path, columns) {
   shift = columns;
 }
 
+/** What the program is called. */
+export const programPath = () => program;
+
 /** The engine's own getter of stacks. */
 const { get, set } = Object.getOwnPropertyDescriptor(Error.prototype, "stack");
 
@@ -50,9 +53,14 @@ export function parse(stack) {
   if (typeof stack !== "string") return [];
   const found = [];
   for (const text of stack.split("\n")) {
-    const parts = /^(.*?)@(.*):(\d+):(\d+)$/.exec(text);
-    if (parts === null) continue;
-    const [, name, file, line, column] = parts;
+    const at = text.indexOf("@");
+    const last = text.lastIndexOf(":");
+    const before = text.lastIndexOf(":", last - 1);
+    if (at < 0 || before <= at) continue;
+    const name = text.slice(0, at);
+    const file = text.slice(at + 1, before);
+    const line = text.slice(before + 1, last);
+    const column = text.slice(last + 1);
     if (file.startsWith(OURS) || file === "self-hosted" || file.endsWith(BINDINGS)) continue;
     const isFirst = file === PROGRAM && line === "1";
     found.push({
@@ -68,6 +76,7 @@ export function parse(stack) {
 
 /** The engine's marks for where a function came from say nothing to a user. */
 function plain(name) {
+  if (name === "") return name;
   return name.replace(/^async\*/, "async ").replace(/\/?<+$/, "").replace(/^.*\//, "");
 }
 

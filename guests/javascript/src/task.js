@@ -5,7 +5,7 @@ import { call, cancel } from "capsule:guest/host@0.1.0";
 import { DeniedError, TaskError } from "./errors.js";
 import { nearest } from "./nearest.js";
 import * as operations from "./operations.js";
-import { parse, stackOf } from "./stack.js";
+import { parse, programPath, stackOf } from "./stack.js";
 import { decode, encodeArguments } from "./values.js";
 
 /** What the program declared, by name. */
@@ -49,13 +49,12 @@ export function task(options, run) {
     throw new TypeError("a task of a function without a name needs the option name");
   }
   given.name = name;
-  const place = placeOf(stackOf(new Error()));
   const other = tasks.get(name);
   if (other !== undefined) {
-    const { file, line } = other.place;
+    const { file, line } = placeOf(other.place);
     throw new Error(`two tasks are named "${name}"; the other is at ${file}:${line}`);
   }
-  const record = { name, run, options: given, place };
+  const record = { name, run, options: given, place: notesPlaces ? new Error() : undefined };
   tasks.set(name, record);
   return callable(record);
 }
@@ -73,7 +72,16 @@ function plain(value, where) {
   throw new TypeError(`the option ${where} cannot be ${value === null ? "null" : typeof value}`);
 }
 
-const placeOf = (stack) => parse(stack)[0] ?? { file: "", line: 1, column: 1 };
+let notesPlaces = false;
+
+/** Whether it matters where tasks are declared: it costs time. */
+export function notePlaces(matters) {
+  notesPlaces = matters;
+}
+
+/** Where a task was declared: what stood above `task()`. */
+export const placeOf = (error) =>
+  (error && parse(stackOf(error))[0]) ?? { file: programPath(), line: 1, column: 1 };
 
 function callable(record) {
   const { name } = record;

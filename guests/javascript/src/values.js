@@ -36,7 +36,7 @@ export function encodeArguments(given, what) {
 
 /** The value of a JSON text. Integers that a number cannot hold become BigInts. */
 export function decode(json) {
-  return LONG.test(json) ? parse(json, exact) : parse(json);
+  return json.length > 15 && LONG.test(json) ? parse(json, exact) : parse(json);
 }
 
 /** Digits that may be more than a number holds. */
