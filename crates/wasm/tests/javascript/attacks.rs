@@ -107,7 +107,9 @@ fn eval_and_function_find_no_way_to_the_host() {
            reach('typeof defineBuiltinModule'), typeof new Function('return this')().source,\n\
            reach('(0, eval)(\"typeof listeners\")'),\n\
            Function('return typeof require')(),\n\
-           await import('capsule:guest/host@0.1.0').then(() => 'reached', () => 'refused'),\n\
+           // The interface can be had. Behind it, the host looks at everything.\n\
+           await import('capsule:guest/host@0.1.0').then(({ connect }) => { try { connect('127.0.0.1', 80) } catch (e) { return e.payload.kind } }),\n\
+           await import('capsule:guest/host@0.1.0').then(({ source }) => typeof source('../../etc/passwd')),\n\
            await import('wasi:filesystem/types@0.2.0').then(() => 'reached', () => 'refused'),\n\
            await import('/etc/passwd').then(() => 'reached', () => 'refused'),\n\
            await import('./src/main.js').then(() => 'reached', () => 'refused'),\n\
@@ -117,7 +119,7 @@ fn eval_and_function_find_no_way_to_the_host() {
         value,
         json!([
             "undefined", "undefined", "undefined", "undefined", "undefined", "undefined", "undefined",
-            "undefined", "refused", "refused", "refused", "refused"
+            "undefined", "Denied", "undefined", "refused", "refused", "refused"
         ])
     );
 }

@@ -13,7 +13,6 @@ const PROGRAM: &str = include_str!("same.js");
 /// What is not the same, and why.
 const DIFFERS: &[(&str, &str)] = &[
     ("f1", "%o does not show the length of lists"),
-    ("f2", "%s of an object of a class has no method toString"),
     ("norm", "there are no tables for the order of letters"),
     ("require missing", "the message says where was looked"),
     ("proc", "no variable of the host is seen"),

@@ -30,11 +30,11 @@ fn declarations_have_their_options_and_places() {
     assert_eq!(
         functions,
         json!([
-            {"name": "one", "file": "src/program.ts", "line": 3, "column": 19, "options": {
+            {"name": "one", "file": "src/program.ts", "line": 3, "column": 15, "options": {
                 "name": "one", "compute": "LOW", "max_retries": 2, "ram": "64MB", "timeout": "5s",
                 "allowed_files": [{"path": "./a", "mode": "ro"}], "allowed_hosts": ["x.example"],
                 "env_variables": ["KEY"]}},
-            {"name": "main", "file": "src/program.ts", "line": 6, "column": 22,
+            {"name": "main", "file": "src/program.ts", "line": 6, "column": 18,
              "options": {"name": "main"}},
         ])
     );
@@ -106,7 +106,7 @@ fn tasks_are_called_in_parallel_and_given_up() {
          const never = task({ name: 'never' }, () => {});\n\
          const bad = task({ name: 'bad' }, () => {});\n\
          const denied = task({ name: 'denied' }, () => {});\n\
-         const told = (promise) => promise.catch((e) => [e.name, e.message, e.errorType, e.traceback]);\n\
+         const told = (promise) => promise.catch((e) => [e.name, e.message, e.errorType ?? null, e.traceback ?? null]);\n\
          const abort = new AbortController();\n\
          setTimeout(() => abort.abort(new Error('enough')), 5);\n\
          const given = never.submit(); given.catch(() => {});\n\
@@ -203,9 +203,9 @@ fn failures_tell_the_users_lines_alone() {
     assert_eq!((kind.as_str(), message.as_str()), ("RangeError", "deep"));
     assert_eq!(
         traceback,
-        "RangeError: deep\n    at deep (src/program.ts:2:22)\n    at deep (src/program.ts:3:1)\n    \
-         at exports.main (src/program.ts:7:3)\ncaused by Error: root\n    at deep (src/program.ts:2:54)\n    \
-         at deep (src/program.ts:3:1)\n    at exports.main (src/program.ts:7:3)\n"
+        "RangeError: deep\n    at deep (src/program.ts:2:22)\n    at deep (src/program.ts:3:5)\n    \
+         at exports.main (src/program.ts:7:7)\ncaused by Error: root\n    at deep (src/program.ts:2:54)\n    \
+         at deep (src/program.ts:3:5)\n    at exports.main (src/program.ts:7:7)\n"
     );
     for (body, kind, message) in [
         ("throw 'text'", "Thrown", "'text'"),

@@ -52,7 +52,7 @@ export class Body {
 
   /** The body once more, for another of its kind. */
   static split(body) {
-    if (body.bodyUsed || body.body?.locked) throw new TypeError("the body was used already");
+    if (body.bodyUsed || body.#stream?.locked) throw new TypeError("the body was used already");
     const source = body.#source;
     if (source.stream === undefined && body.#stream === undefined) return { ...source, type: undefined };
     const [mine, other] = (body.#stream ?? source.stream).tee();
@@ -76,9 +76,13 @@ export class Body {
 
   get body() {
     if (this.#isEmpty) return null;
-    this.#stream ??= this.#source.stream ?? streamOf(this.#source, () => {
-      this.#isUsed = true;
-    });
+    if (this.#stream === undefined) {
+      const made = this.#source.stream ?? streamOf(this.#source, () => {
+        // After a copy was made, this one reads from another stream.
+        if (this.#stream === made) this.#isUsed = true;
+      });
+      this.#stream = made;
+    }
     return this.#stream;
   }
 
