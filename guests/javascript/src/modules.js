@@ -20,11 +20,16 @@ import { process } from "./process.js";
 import * as sdk from "./sdk.js";
 
 path.posix = path;
+const outside = (name) => () => {
+  throw new sdk.CapsuleError(`${name}() starts programs from Node; inside a sandbox, call a task`);
+};
+const runner = { run: outside("run"), runJavaScript: outside("runJavaScript"), runPython: outside("runPython") };
 /** What `import x from "node:…"` and `require` both get. */
 const events = Object.assign(EventEmitter, { EventEmitter, setMaxListeners() {}, getEventListeners: (emitter, name) => emitter.listeners(name), captureRejectionSymbol: Symbol.for("nodejs.rejection"), errorMonitor: Symbol("events.errorMonitor") });
 
 const MODULES = {
   "@capsule-run/sdk": sdk,
+  "@capsule-run/sdk/runner": runner,
   "assert": assert,
   "assert/strict": assert.strict,
   "buffer": {
