@@ -63,7 +63,8 @@ fn main() {
     work(20);
     let begun = Instant::now();
     let fuel = std::thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(|| work(rounds / threads))).collect();
+        let running: Vec<_> =
+            (0..threads).map(|_| scope.spawn(|| work(rounds / threads))).collect();
         running.into_iter().map(|one| one.join().unwrap()).max().unwrap()
     });
     let took = begun.elapsed().as_secs_f64();

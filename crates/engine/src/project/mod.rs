@@ -252,6 +252,9 @@ impl Project {
     /// # Errors
     /// The folder cannot be read, or holds too much.
     pub fn export(&self) -> Result<Vec<u8>, Failure> {
+        if self.language == Language::JavaScript {
+            return self.export_script();
+        }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let Some(folder) = &self.folder else {
             return Err(Failure::new(
@@ -266,6 +269,17 @@ impl Project {
             Ok(bundle) => Ok(bundle.to_bytes()),
             Err(error) => Err(Failure::new(ErrorCode::ProgramNotFound, error.to_string())),
         }
+    }
+
+    /// All that a program in JavaScript is made of stands in its script.
+    fn export_script(&self) -> Result<Vec<u8>, Failure> {
+        let missing = || Failure::new(ErrorCode::ProgramNotFound, "the program cannot be read");
+        let script = self.source("").ok_or_else(missing)?;
+        let mut files = std::collections::BTreeMap::from([(self.entry.clone(), script.bytes)]);
+        if let Some(text) = self.text(settings::FILE)? {
+            files.insert(settings::FILE.to_owned(), text.into_bytes());
+        }
+        Ok(Bundle { entry: self.entry.clone(), files }.to_bytes())
     }
 
     fn with_settings(mut self) -> Result<Self, ProjectError> {

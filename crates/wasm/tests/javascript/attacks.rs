@@ -64,8 +64,10 @@ fn two_faces_of_a_value_are_one_text() {
         ("let n = 0; return new Proxy({ a: 1 }, { get: () => ++n })", Value::Null),
         ("return new Proxy([1, 2], { get: (t, k) => k === 'length' ? 3 : 7 })", json!([7, 7, 7])),
         ("return Object.defineProperty({ a: 1 }, 'hidden', { value: 2 })", json!({"a": 1})),
-        ("class T extends String { toString() { return 'x\"},{\"y' } valueOf() { return this.toString() } } return new T('a')",
-         json!("x\"},{\"y")),
+        (
+            "class T extends String { toString() { return 'x\"},{\"y' } valueOf() { return this.toString() } } return new T('a')",
+            json!("x\"},{\"y"),
+        ),
         ("return { '\"},{\"': 1 }", json!({"\"},{\"": 1})),
     ] {
         let text = sandbox.run(body, &grant());
@@ -118,8 +120,19 @@ fn eval_and_function_find_no_way_to_the_host() {
     assert_eq!(
         value,
         json!([
-            "undefined", "undefined", "undefined", "undefined", "undefined", "undefined", "undefined",
-            "undefined", "Denied", "undefined", "refused", "refused", "refused"
+            "undefined",
+            "undefined",
+            "undefined",
+            "undefined",
+            "undefined",
+            "undefined",
+            "undefined",
+            "undefined",
+            "Denied",
+            "undefined",
+            "refused",
+            "refused",
+            "refused"
         ])
     );
 }
@@ -128,10 +141,22 @@ fn eval_and_function_find_no_way_to_the_host() {
 fn no_module_path_leaves_the_program() {
     let Some(sandbox) = Sandbox::new() else { return };
     for name in [
-        "/etc/passwd", "../secret.js", "./x", "file:///etc/passwd", "capsule:guest/host@0.1.0", "__proto__",
-        "constructor", "toString", "hasOwnProperty", "", "node:", "fs/../../x", "\\0",
+        "/etc/passwd",
+        "../secret.js",
+        "./x",
+        "file:///etc/passwd",
+        "capsule:guest/host@0.1.0",
+        "__proto__",
+        "constructor",
+        "toString",
+        "hasOwnProperty",
+        "",
+        "node:",
+        "fs/../../x",
+        "\\0",
     ] {
-        let body = format!("try {{ return typeof require('{name}') }} catch (e) {{ return e.code }}");
+        let body =
+            format!("try {{ return typeof require('{name}') }} catch (e) {{ return e.code }}");
         assert_eq!(sandbox.value(&body), json!("MODULE_NOT_FOUND"), "{name}");
     }
     for name in ["http", "node:child_process", "worker_threads", "net", "vm"] {
@@ -162,8 +187,17 @@ fn files_are_what_was_granted() {
     );
     let value: Vec<String> = serde_json::from_value(value).unwrap();
     for (answer, allowed) in value.iter().zip([
-        "ENOENT", "ENOENT EPERM", "tmp", "EROFS EPERM", "ENOENT", "ERR_INVALID_ARG_VALUE", "undefined EPERM", "ENOENT",
-        "ENOENT", "ENOENT EROFS EPERM", "ENAMETOOLONG",
+        "ENOENT",
+        "ENOENT EPERM",
+        "tmp",
+        "EROFS EPERM",
+        "ENOENT",
+        "ERR_INVALID_ARG_VALUE",
+        "undefined EPERM",
+        "ENOENT",
+        "ENOENT",
+        "ENOENT EROFS EPERM",
+        "ENAMETOOLONG",
     ]) {
         assert!(allowed.split(' ').any(|one| one == answer), "{answer} is not one of {allowed}");
     }

@@ -67,11 +67,23 @@ fn every_kind_of_body_is_sent() {
     let Some(sandbox) = Sandbox::new() else { return };
     let port = server(|request| fixed("200 OK", request));
     for (body, sent) in [
-        ("'téxt'", "content-type: text/plain;charset=UTF-8\r\ncontent-length: 5\r\nconnection: close\r\n\r\ntéxt"),
-        ("new URLSearchParams({ a: '1 2' })", "charset=UTF-8\r\ncontent-length: 5\r\nconnection: close\r\n\r\na=1+2"),
+        (
+            "'téxt'",
+            "content-type: text/plain;charset=UTF-8\r\ncontent-length: 5\r\nconnection: close\r\n\r\ntéxt",
+        ),
+        (
+            "new URLSearchParams({ a: '1 2' })",
+            "charset=UTF-8\r\ncontent-length: 5\r\nconnection: close\r\n\r\na=1+2",
+        ),
         ("new Uint8Array([65, 66])", "content-length: 2\r\nconnection: close\r\n\r\nAB"),
-        ("new Blob(['blob'], { type: 'x/y' })", "content-type: x/y\r\ncontent-length: 4\r\nconnection: close\r\n\r\nblob"),
-        ("ReadableStream.from(['one', 'three'])", "transfer-encoding: chunked\r\n\r\n3\r\none\r\n5\r\nthree\r\n0\r\n\r\n"),
+        (
+            "new Blob(['blob'], { type: 'x/y' })",
+            "content-type: x/y\r\ncontent-length: 4\r\nconnection: close\r\n\r\nblob",
+        ),
+        (
+            "ReadableStream.from(['one', 'three'])",
+            "transfer-encoding: chunked\r\n\r\n3\r\none\r\n5\r\nthree\r\n0\r\n\r\n",
+        ),
         ("''", "content-length: 0\r\nconnection: close\r\n\r\n"),
     ] {
         let order = |text: &str| {
@@ -80,7 +92,13 @@ fn every_kind_of_body_is_sent() {
             lines.sort_unstable();
             (lines.join("\n"), body.to_owned())
         };
-        let told = value(&sandbox, port, &format!("return (await fetch(B, {{ method: 'POST', duplex: 'half', body: {body} }})).text()"));
+        let told = value(
+            &sandbox,
+            port,
+            &format!(
+                "return (await fetch(B, {{ method: 'POST', duplex: 'half', body: {body} }})).text()"
+            ),
+        );
         let (head, got) = order(told.as_str().unwrap());
         let (fields, wanted) = order(sent);
         assert_eq!(got, wanted, "{body}");
@@ -96,7 +114,10 @@ fn every_kind_of_body_is_sent() {
     );
     let form = form.as_str().unwrap();
     assert!(form.contains("name=\"a%22b\"\r\n\r\nv\r\n"), "{form}");
-    assert!(form.contains("filename=\"n.txt\"\r\nContent-Type: application/octet-stream\r\n\r\nx\r\n"), "{form}");
+    assert!(
+        form.contains("filename=\"n.txt\"\r\nContent-Type: application/octet-stream\r\n\r\nx\r\n"),
+        "{form}"
+    );
 }
 
 #[test]
@@ -104,13 +125,20 @@ fn every_framing_of_an_answer_is_read() {
     let Some(sandbox) = Sandbox::new() else { return };
     for (answer, text) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcdef", "abc"),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;x=y\r\nc\r\n0\r\nT: t\r\n\r\n", "abc"),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;x=y\r\nc\r\n0\r\nT: t\r\n\r\n",
+            "abc",
+        ),
         ("HTTP/1.0 200 OK\r\n\r\nabc", "abc"),
         ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", "abc"),
         ("HTTP/1.1 204 No Content\r\n\r\nabc", ""),
     ] {
         let port = server(move |_| answer.as_bytes().to_vec());
-        assert_eq!(value(&sandbox, port, "return (await fetch(B)).text()"), json!(text), "{answer}");
+        assert_eq!(
+            value(&sandbox, port, "return (await fetch(B)).text()"),
+            json!(text),
+            "{answer}"
+        );
     }
     for (answer, why) in [
         ("", "fetch failed"),
@@ -118,13 +146,19 @@ fn every_framing_of_an_answer_is_read() {
         ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", "ends too early"),
         ("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nabc", "fetch failed"),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc", "fetch failed"),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n", "fetch failed"),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n",
+            "fetch failed",
+        ),
     ] {
         let port = server(move |_| answer.as_bytes().to_vec());
         let body = "try { return 'read ' + await (await fetch(B)).text() } catch (e) { return `${e.name}: ${e.message}` }";
         let told = value(&sandbox, port, body);
         let told = told.as_str().unwrap();
-        assert!(told.starts_with("TypeError: fetch failed") && told.contains(why), "{answer:?}: {told}");
+        assert!(
+            told.starts_with("TypeError: fetch failed") && told.contains(why),
+            "{answer:?}: {told}"
+        );
     }
 }
 
@@ -144,7 +178,9 @@ fn each_redirect_is_looked_at() {
         fixed(&format!("302 Found\r\nLocation: {to}"), "")
     });
     let told = |path: &str| {
-        let body = format!("try {{ return (await fetch(B + '{path}')).status }} catch (e) {{ return e.name }}");
+        let body = format!(
+            "try {{ return (await fetch(B + '{path}')).status }} catch (e) {{ return e.name }}"
+        );
         value(&sandbox, port, &body)
     };
     assert_eq!(told("/inside"), json!("DeniedError"));
@@ -180,8 +216,16 @@ fn nothing_is_reached_that_was_not_granted_and_no_header_is_forged() {
     assert_eq!(
         told,
         json!([
-            "DeniedError", "DeniedError", "DeniedError", "DeniedError", "TypeError", "TypeError", "TypeError",
-            "TypeError", false, false
+            "DeniedError",
+            "DeniedError",
+            "DeniedError",
+            "DeniedError",
+            "TypeError",
+            "TypeError",
+            "TypeError",
+            "TypeError",
+            false,
+            false
         ])
     );
 }
@@ -196,7 +240,9 @@ fn a_request_is_given_up_and_an_answer_streams() {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             read(&mut stream);
-            stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").unwrap();
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+                .unwrap();
             open.push(stream);
         }
     });

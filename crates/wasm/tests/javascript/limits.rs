@@ -38,7 +38,10 @@ fn whatever_never_ends_is_ended_by_fuel() {
         let is_memory = matches!(&result, Err(GuestError::Raised { kind, .. }) if kind == "MemoryError")
             || matches!(&result, Err(GuestError::Crashed(_)));
         let may_fill = body.contains("[...it]");
-        assert!(result == Err(GuestError::OutOfFuel) || may_fill && is_memory, "{body}: {result:?}");
+        assert!(
+            result == Err(GuestError::OutOfFuel) || may_fill && is_memory,
+            "{body}: {result:?}"
+        );
         assert!(grant.meter.used() <= 1_100_000_000, "{body}");
     }
 }
@@ -94,7 +97,10 @@ fn memory_has_an_end_that_can_be_caught() {
     ] {
         match sandbox.run(body, &small()) {
             Err(GuestError::Raised { kind, .. }) => {
-                assert!(kind == "MemoryError" || kind == "RangeError" || kind == "InternalError", "{body}: {kind}");
+                assert!(
+                    kind == "MemoryError" || kind == "RangeError" || kind == "InternalError",
+                    "{body}: {kind}"
+                );
             }
             // What the engine cannot do without ends it.
             Err(GuestError::Crashed(_)) => {}
@@ -117,7 +123,8 @@ fn recursion_has_an_end_that_can_be_caught() {
         "eval('('.repeat(1e5))",
         "new RegExp('('.repeat(1e5) + ')'.repeat(1e5))",
     ] {
-        let value = sandbox.value(&format!("try {{ {body}; return 'no end' }} catch (e) {{ return 'caught' }}"));
+        let value = sandbox
+            .value(&format!("try {{ {body}; return 'no end' }} catch (e) {{ return 'caught' }}"));
         assert_eq!(value, "caught", "{body}");
     }
     let deep = "let a = []; for (let i = 0; i < 1e5; i++) a = [a]; return a";

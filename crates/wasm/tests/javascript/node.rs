@@ -32,12 +32,14 @@ fn node_answers_the_same() {
     assert!(node.status.success(), "{}", String::from_utf8_lossy(&node.stderr));
     let answers: Vec<String> = serde_json::from_slice(&node.stdout).unwrap();
     let guest = sandbox.call(&Arc::new(Program::new(PROGRAM)), &grant()).unwrap();
-    let guest: Vec<String> = serde_json::from_value(serde_json::from_str::<Value>(&guest).unwrap()).unwrap();
+    let guest: Vec<String> =
+        serde_json::from_value(serde_json::from_str::<Value>(&guest).unwrap()).unwrap();
     assert!(answers.len() > 100 && answers.len() == guest.len());
     let name = |answer: &str| {
         answer.split(" THROWS").next().unwrap().split(':').next().unwrap().to_owned()
     };
-    let different: Vec<_> = answers.iter().zip(&guest).filter(|(node, guest)| node != guest).collect();
+    let different: Vec<_> =
+        answers.iter().zip(&guest).filter(|(node, guest)| node != guest).collect();
     let unknown: Vec<_> = different
         .iter()
         .filter(|(node, _)| !DIFFERS.iter().any(|(known, _)| *known == name(node)))
@@ -91,7 +93,14 @@ fn the_sdk_has_files() {
     assert_eq!(
         value,
         serde_json::json!([
-            "héllo", [1, 2], ["a.txt", "b"], true, false, "ENOENT", "TypeError", "ENOENT"
+            "héllo",
+            [1, 2],
+            ["a.txt", "b"],
+            true,
+            false,
+            "ENOENT",
+            "TypeError",
+            "ENOENT"
         ])
     );
 }

@@ -47,7 +47,10 @@ fn a_program_without_a_task_main_gets_one() {
         ("exports.main = (...given) => given.length", "0"),
         ("exports.default = async () => 'd'", "\"d\""),
         ("module.exports = function () { return 'm' }", "\"m\""),
-        ("const { task } = require('@capsule-run/sdk'); exports.main = task({ name: 'other' }, () => 'o')", "\"o\""),
+        (
+            "const { task } = require('@capsule-run/sdk'); exports.main = task({ name: 'other' }, () => 'o')",
+            "\"o\"",
+        ),
         ("#!/usr/bin/env node\nconsole.log('top level')", "null"),
     ] {
         let program = Arc::new(Program::new(source));
@@ -145,7 +148,12 @@ fn tasks_are_called_in_parallel_and_given_up() {
             ["Error", "enough", null, null],
             [true, false],
             "first",
-            ["NotExact", "the call of add: argument 1 is a Map, which JSON cannot hold: use Object.fromEntries(value)", null, null],
+            [
+                "NotExact",
+                "the call of add: argument 1 is a Map, which JSON cannot hold: use Object.fromEntries(value)",
+                null,
+                null
+            ],
         ])
     );
     let calls = program.calls.lock().unwrap();
@@ -214,8 +222,16 @@ fn failures_tell_the_users_lines_alone() {
         ("throw Object.assign(new Error('m'), { name: 'Own' })", "Own", "m"),
         ("throw new (class Mine extends Error {})('m')", "Error", "m"),
         ("process.exit(3)", "ProcessExit", "the task called process.exit(3)"),
-        ("await new Promise(() => {})", "Deadlock", "deadlock: the task waits for a promise that nothing can settle"),
-        ("await new Promise(() => setTimeout(() => { throw new Error('in a timer') }, 1))", "Error", "in a timer"),
+        (
+            "await new Promise(() => {})",
+            "Deadlock",
+            "deadlock: the task waits for a promise that nothing can settle",
+        ),
+        (
+            "await new Promise(() => setTimeout(() => { throw new Error('in a timer') }, 1))",
+            "Error",
+            "in a timer",
+        ),
     ] {
         assert_eq!(sandbox.thrown(body), (kind.to_owned(), message.to_owned()), "{body}");
     }
