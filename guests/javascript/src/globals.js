@@ -7,6 +7,7 @@ import { Buffer } from "./node/buffer.js";
 import { process } from "./process.js";
 import { install as installStacks } from "./stack.js";
 import * as timers from "./timers.js";
+import { AbortController, AbortSignal } from "./web/abort.js";
 import { fetch } from "./web/fetch.js";
 import { Request, Response } from "./web/messages.js";
 import { install } from "./web/streams.js";
@@ -17,7 +18,7 @@ install();
 installStacks();
 const { setTimeout, clearTimeout, setInterval, clearInterval, setImmediate, clearImmediate } = timers;
 const found = {
-  process, Buffer, console, fetch, Request, Response,
+  process, Buffer, console, AbortController, AbortSignal, fetch, Request, Response,
   setTimeout, clearTimeout, setInterval, clearInterval, setImmediate, clearImmediate,
   global: globalThis,
   navigator: Object.freeze({ userAgent: "capsule", language: "en", languages: Object.freeze(["en"]), hardwareConcurrency: 1 }),

@@ -1,3 +1,3 @@
-// The engine has these; packages need no others.
+// We have these; packages need no others.
 
-export const { AbortController, AbortSignal } = globalThis;
+export { AbortController, AbortSignal } from "../web/abort.js";

@@ -1,5 +1,6 @@
 // `Request` and `Response`.
 
+import { AbortController } from "./abort.js";
 import { Body, extract } from "./body.js";
 
 const STANDARD = new Set(["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"]);

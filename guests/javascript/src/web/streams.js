@@ -1,6 +1,4 @@
-// What the engine's streams and signals lack.
-
-import { setTimeout } from "../timers.js";
+// What the engine's streams and URLs lack.
 
 const define = (object, name, value) => Object.defineProperty(object, name, { value, writable: true, configurable: true });
 
@@ -66,13 +64,6 @@ class TextDecoderStream {
   }
 }
 
-/** The engine's would be a timer of the engine's, which nobody waits for. */
-function timeout(milliseconds) {
-  const controller = new AbortController();
-  setTimeout(() => controller.abort(new DOMException("The operation timed out.", "TimeoutError")), milliseconds);
-  return controller.signal;
-}
-
 function stream() {
   const blob = this;
   return new ReadableStream({
@@ -97,7 +88,6 @@ export function install() {
   define(ReadableStream.prototype, "values", values);
   define(ReadableStream.prototype, Symbol.asyncIterator, values);
   define(ReadableStream, "from", from);
-  define(AbortSignal, "timeout", timeout);
   define(Blob.prototype, "stream", stream);
   define(Blob.prototype, "bytes", async function () {
     return new Uint8Array(await this.arrayBuffer());
