@@ -76,7 +76,7 @@ mod tests {
     impl Positions for Tens {
         fn original(&self, line: u32, column: u32) -> Option<Place> {
             let file = "src/a b.ts".to_owned();
-            line.is_multiple_of(10).then(|| Place { file, line: line / 10, column })
+            line.is_multiple_of(10).then_some(Place { file, line: line / 10, column })
         }
     }
 

@@ -161,7 +161,7 @@ impl Session {
     fn preamble(&self) -> Option<String> {
         let variables: Map<String, Value> =
             self.environment.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-        let variables = (!variables.is_empty()).then(|| Value::Object(variables))?;
+        let variables = (!variables.is_empty()).then_some(Value::Object(variables))?;
         // JSON text is a literal in both languages when all values are text.
         Some(match self.language {
             Language::Python => format!("__import__('os').environ.update({variables})"),

@@ -146,12 +146,19 @@ impl Guest for WasmGuest {
         grant: &'a Grant,
     ) -> Pending<'a, Result<String, GuestError>> {
         self.forget_if_over(grant);
-        Box::pin(self.metered(grant, async move |this: &mut Self| {
-            if !this.is_loaded {
-                this.load(Some(&grant.environment)).await?;
+        Box::pin(async move {
+            let result = self.metered(grant, async move |this: &mut Self| {
+                if !this.is_loaded {
+                    this.load(Some(&grant.environment)).await?;
+                }
+                this.run(function, arguments, &grant.environment).await
+            });
+            let result = result.await;
+            match result {
+                Err(GuestError::Crashed(why)) if self.wanted_memory(&why) => Err(no_memory()),
+                other => other,
             }
-            this.run(function, arguments, &grant.environment).await
-        }))
+        })
     }
 
     fn evaluate<'a>(
@@ -212,6 +219,11 @@ impl WasmGuest {
         };
         drop(account);
         result
+    }
+
+    /// Whether it ended because it got no memory, where its interpreter cannot do without.
+    fn wanted_memory(&self, why: &str) -> bool {
+        self.store.data().memory.was_refused && why.contains("unreachable")
     }
 
     async fn instance(&mut self) -> Result<(&Instance, &mut Store<State>), GuestError> {
@@ -359,6 +371,14 @@ fn crashed(error: wasmtime::Error) -> GuestError {
         Some(Trap::StackOverflow) => GuestError::Crashed("it recursed too deeply".to_owned()),
         Some(trap) => GuestError::Crashed(trap.to_string()),
         None => GuestError::Crashed(format!("{error:#}")),
+    }
+}
+
+fn no_memory() -> GuestError {
+    GuestError::Raised {
+        kind: "MemoryError".to_owned(),
+        message: "out of memory".to_owned(),
+        traceback: String::new(),
     }
 }
 

@@ -100,6 +100,8 @@ pub(crate) struct MemoryLimit {
     pub(crate) most: usize,
     /// The most it has had.
     pub(crate) peak: usize,
+    /// Whether it wanted more in this call than it may have.
+    pub(crate) was_refused: bool,
     /// What it has grown by, of what its run has.
     taken: Option<Taken>,
     /// Where answers of the tasks that it called lie, until it has heard them.
@@ -109,6 +111,7 @@ pub(crate) struct MemoryLimit {
 impl MemoryLimit {
     fn grant(&mut self, most: usize, room: &Arc<Room>) {
         self.most = most;
+        self.was_refused = false;
         self.room = Some(room.clone());
         // A sandbox that was loaded before its call belongs to the same run.
         if !self.taken.as_ref().is_some_and(|taken| taken.is_of(room)) {
@@ -141,6 +144,7 @@ impl ResourceLimiter for MemoryLimit {
         if granted {
             self.peak = self.peak.max(desired);
         }
+        self.was_refused |= !granted;
         Ok(granted)
     }
 
