@@ -1,45 +1,94 @@
 #!/usr/bin/env bash
 # Builds the guests that the binary carries, and prints the folder that they are in.
 #
-# The folder is named after everything that goes into them, so it is built once.
-# componentize-py takes any site-packages that it can find into the image, so it is
-# told of an environment that has none. Its ten libraries are then joined (link/).
+# Each is named after everything that goes into it, so it is built once; the folder is
+# named after all of them.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/env.sh"
 
+store="$CAPSULE_CACHE/guests"
 sdk=sdk/python/src/capsule
 shared=(__init__ _runtime _submission _task _values errors http)
-key="$({
-  cat guests/build.sh guests/requirements.txt guests/link/Cargo.toml guests/link/src/*.rs
-  find guests/python -type f \( -name '*.py' -o -name '*.wit' \) -print0 | sort -z | xargs -0 sha256sum
-  for name in "${shared[@]}"; do sha256sum "$sdk/$name.py"; done
-} | sha256sum | cut -c 1-12)"
-folder="$CAPSULE_CACHE/guests/$key"
 
-if [ ! -e "$folder/.whole" ]; then
-  mkdir -p "$CAPSULE_CACHE/guests"
-  exec 9>"$CAPSULE_CACHE/guests/lock"
-  flock 9
-fi
-if [ ! -e "$folder/.whole" ]; then
-  echo "guests: building the Python runtime" >&2
-  rm -rf "$folder"
+# listed FOLDER PATTERN...: files below it whose names match, in order.
+listed() {
+  local folder="$1" names=(-name "$2")
+  shift 2
+  for pattern in "$@"; do names+=(-o -name "$pattern"); done
+  find "$folder" -name node_modules -prune -o -type f \( "${names[@]}" \) -print0 | sort -z
+}
+
+# componentize-py takes any site-packages that it can find into the image, so it is
+# told of an environment that has none. Its ten libraries are then joined (link/).
+build_python() {
+  local tools
   tools="$(scripts/venv.sh guests/requirements.txt)"
-  work="$(mktemp -d "${TMPDIR:-/tmp}/capsule-guests.XXXXXX")"
-  trap 'rm -rf "$work"' EXIT
-  mkdir -p "$work/app/capsule" "$work/empty/lib/site-packages" "$folder"
+  mkdir -p "$work/app/capsule" "$work/empty/lib/site-packages"
   cp -r guests/python/guest "$work/app/guest"
   mv "$work/app/guest/app.py" "$work/app/capsule_guest.py"
   for name in "${shared[@]}"; do cp "$sdk/$name.py" "$work/app/capsule/"; done
   VIRTUAL_ENV="$work/empty" "$tools/bin/componentize-py" --quiet \
-    --wit-path guests/python/wit --world python \
+    --wit-path guests/wit --world guest \
     --import-interface-name capsule:guest/types@0.1.0=types \
-    componentize --python-path "$work/app" --output "$work/python.wasm" capsule_guest >&2
-  "$tools/bin/python3" guests/python/null.py "$work/python.wasm"
-  cargo run --quiet --locked -p guest-link -- "$work/python.wasm" "$folder/python.wasm" >&2
+    componentize --python-path "$work/app" --output "$work/libraries.wasm" capsule_guest >&2
+  "$tools/bin/python3" guests/python/null.py "$work/libraries.wasm"
+  cargo run --quiet --locked -p guest-link -- "$work/libraries.wasm" "$work/python.wasm" >&2
+}
+
+# The interface of files that it is built with is longer than the other guest's, which has
+# a C library for them.
+build_javascript() {
+  local modules
+  modules="$(scripts/npm.sh guests/javascript)"
+  mkdir -p "$work/wit" "$work/javascript"
+  cp guests/wit/world.wit "$work/wit/"
+  cp -r guests/javascript/wit/deps "$work/wit/"
+  cp -r guests/javascript/. "$work/javascript/"
+  rm -rf "$work/javascript/node_modules"
+  ln -s "$modules" "$work/javascript/node_modules"
+  (cd "$work/javascript" && timeout 300 node build.js "$work/wit" "$work/javascript.wasm" >&2)
+}
+
+# make LANGUAGE KEY: the guest, as a file of the store.
+make() {
+  local made="$store/$1-$2.wasm"
+  if [ ! -e "$made" ]; then
+    echo "guests: building the $1 runtime" >&2
+    "build_$1"
+    mv "$work/$1.wasm" "$made"
+  fi
+}
+
+python="$({
+  printf '%s\0' guests/build.sh guests/requirements.txt
+  listed guests/wit '*.wit'
+  listed guests/python '*.py'
+  listed guests/link '*.rs' '*.toml'
+  printf '%s\0' "${shared[@]/#/$sdk/}" | sed -z 's/$/.py/'
+} | xargs -0 sha256sum | sha256sum | cut -c 1-12)"
+javascript="$({
+  printf '%s\0' guests/build.sh
+  listed guests/wit '*.wit'
+  listed guests/javascript '*.js' '*.wit' '*.json'
+} | xargs -0 sha256sum | sha256sum | cut -c 1-12)"
+folder="$store/$python-$javascript"
+
+if [ ! -e "$folder/.whole" ]; then
+  mkdir -p "$store"
+  exec 9>"$store/lock"
+  flock 9
+fi
+if [ ! -e "$folder/.whole" ]; then
+  work="$(mktemp -d "${TMPDIR:-/tmp}/capsule-guests.XXXXXX")"
+  trap 'rm -rf "$work"' EXIT
+  make python "$python"
+  make javascript "$javascript"
+  mkdir -p "$folder"
+  ln -f "$store/python-$python.wasm" "$folder/python.wasm"
+  ln -f "$store/javascript-$javascript.wasm" "$folder/javascript.wasm"
   : >"$folder/.whole"
   # Older ones would only fill the disk.
-  find "$CAPSULE_CACHE/guests" -mindepth 1 -maxdepth 1 -type d ! -name "$key" -mtime +7 -exec rm -rf {} +
+  find "$store" -mindepth 1 -maxdepth 1 ! -path "$folder" ! -name lock -mtime +7 -exec rm -rf {} +
 fi
 printf '%s\n' "$folder"

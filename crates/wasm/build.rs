@@ -10,7 +10,8 @@ fn main() -> io::Result<()> {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let folder = env::var_os("CAPSULE_RUNTIMES").filter(|folder| !folder.is_empty());
     let folder = folder.map(PathBuf::from);
-    carry(folder.as_deref(), "python", &out)
+    carry(folder.as_deref(), "python", &out)?;
+    carry(folder.as_deref(), "javascript", &out)
 }
 
 /// Writes `NAME.rs`: the packed guest and its hash.

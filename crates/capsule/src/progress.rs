@@ -11,7 +11,7 @@ pub(crate) struct Preparing;
 impl Progress for Preparing {
     fn stage(&self, stage: Stage) {
         let what = match stage {
-            Stage::Unpack => "unpacking the Python runtime (once for this machine)",
+            Stage::Unpack => "unpacking the runtime (once for this machine)",
             Stage::Compile => "compiling it for this processor; this takes some seconds",
             Stage::Store => "storing it",
         };

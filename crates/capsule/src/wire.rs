@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use capsule_backend::Backend;
 use capsule_backend::guest::Guests;
-use capsule_engine::{Backends, Programs, Project};
+use capsule_engine::{Backends, Language, Programs, Project};
 use capsule_jail::Jail;
 use capsule_jail::native::Native;
 use capsule_spec::{ErrorCode, Failure};
-use capsule_wasm::{Language, PACKAGES, Progress, Runtime};
+use capsule_wasm::{Language as Guest, PACKAGES, Prepared, Progress, Runtime};
 
 use crate::packages;
 
@@ -27,10 +27,11 @@ pub(crate) fn jail() -> Box<dyn Backend> {
     Box::new(Jail::default())
 }
 
-/// What runs tasks: a runtime for each set of packages, loaded when it is first needed.
+/// What runs tasks: a runtime for each language and set of packages, loaded when it is first
+/// needed.
 #[derive(Default)]
 pub(crate) struct Runtimes {
-    loaded: Mutex<HashMap<Vec<String>, Loaded>>,
+    loaded: Mutex<HashMap<(Language, Vec<String>), Loaded>>,
 }
 
 #[derive(Clone)]
@@ -49,14 +50,14 @@ impl Runtimes {
         progress: &dyn Progress,
     ) -> Result<Backends, Failure> {
         let requirements = project.requirements()?;
-        let loaded =
-            self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(&requirements).cloned();
+        let key = (project.language(), requirements.clone());
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         let loaded = match loaded {
             Some(loaded) => loaded,
             None => {
-                let loaded = load(&requirements, progress)?;
+                let loaded = load(key.0, &requirements, progress)?;
                 let mut all = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-                all.entry(requirements.clone()).or_insert(loaded).clone()
+                all.entry(key).or_insert(loaded).clone()
             }
         };
         if let Some(folder) = loaded.packages {
@@ -70,17 +71,12 @@ impl Runtimes {
 /// Memories that are kept for later tasks.
 const MOST_IDLE: usize = 32;
 
-fn load(requirements: &[String], progress: &dyn Progress) -> Result<Loaded, Failure> {
-    let prepared =
-        Language::Python.prepare(&cache().join("runtimes"), progress).map_err(|error| {
-            let mut message = error.to_string();
-            let mut source = std::error::Error::source(&error);
-            while let Some(cause) = source {
-                message = format!("{message}: {cause}");
-                source = cause.source();
-            }
-            Failure::new(ErrorCode::RuntimeUnavailable, message)
-        })?;
+fn load(
+    language: Language,
+    requirements: &[String],
+    progress: &dyn Progress,
+) -> Result<Loaded, Failure> {
+    let prepared = prepared(language, progress)?;
     let (prepared, packages) = if requirements.is_empty() {
         (prepared, None)
     } else {
@@ -92,8 +88,29 @@ fn load(requirements: &[String], progress: &dyn Progress) -> Result<Loaded, Fail
     Ok(Loaded { wasm: Arc::new(runtime), programs: Arc::default(), packages })
 }
 
+/// The guest of a language: compiled, if it is not yet.
+fn prepared(language: Language, progress: &dyn Progress) -> Result<Prepared, Failure> {
+    let guest = match language {
+        Language::Python => Guest::Python,
+        Language::JavaScript => Guest::JavaScript,
+    };
+    guest.prepare(&cache().join("runtimes"), progress).map_err(|error| {
+        let mut message = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            message = format!("{message}: {cause}");
+            source = cause.source();
+        }
+        Failure::new(ErrorCode::RuntimeUnavailable, message)
+    })
+}
+
 /// What runs tasks with `isolation="jail"`, if the program has any.
 fn native(project: &Project, requirements: &[String]) -> Result<Arc<dyn Guests>, Failure> {
+    if project.language() != Language::Python {
+        let message = "the jail runs tasks in Python only";
+        return Err(Failure::new(ErrorCode::InvalidDeclaration, message));
+    }
     if !project.mentions("jail") {
         let message = "the program's own file does not hold the word jail";
         return Err(Failure::new(ErrorCode::InvalidDeclaration, message).hint(
@@ -113,10 +130,9 @@ pub(crate) fn any_python() -> Arc<dyn Guests> {
     Arc::new(Native::new(PathBuf::from("python3")))
 }
 
-/// Makes ready what runs tasks, if it is not yet.
+/// Makes ready what runs tasks in Python, if it is not yet.
 pub(crate) fn prepare(progress: &dyn Progress) -> Result<(), Failure> {
-    let made = Language::Python.prepare(&cache().join("runtimes"), progress);
-    made.map(drop).map_err(|error| Failure::new(ErrorCode::RuntimeUnavailable, error.to_string()))
+    prepared(Language::Python, progress).map(drop)
 }
 
 /// The user's cache: only ever a saving.

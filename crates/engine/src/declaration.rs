@@ -14,6 +14,7 @@ use capsule_spec::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::script::Place;
 use crate::settings::OPTIONS;
 
 #[derive(Deserialize)]
@@ -22,6 +23,9 @@ struct Declaration {
     options: Map<String, Value>,
     file: String,
     line: u64,
+    /// Where a line is not enough to find it.
+    #[serde(default)]
+    column: u64,
 }
 
 /// More tasks than any program has.
@@ -29,10 +33,12 @@ const MOST: usize = 10_000;
 /// Longer than the declarations of any program; a value in memory is many times its text.
 const MOST_TEXT: usize = 8 << 20;
 
-/// Reads what a program declared; `defaults` stand for options that it does not set.
+/// Reads what a program declared; `defaults` stand for options that it does not set, and
+/// `place` knows what the user wrote of file, line and column.
 pub(crate) fn functions(
     json: &str,
     defaults: &BTreeMap<String, Value>,
+    place: impl Fn(&str, u32, u32) -> Option<Place>,
 ) -> Result<BTreeMap<String, Function>, Failure> {
     if json.len() > MOST_TEXT {
         let message = format!("the program's declarations take more than {MOST_TEXT} bytes");
@@ -46,7 +52,13 @@ pub(crate) fn functions(
         return Err(Failure::new(ErrorCode::InvalidDeclaration, message));
     }
     let mut functions = BTreeMap::new();
-    for declaration in declarations {
+    for mut declaration in declarations {
+        let known = |number| u32::try_from(number).unwrap_or_default();
+        let Declaration { file, line, column, .. } = &declaration;
+        if let Some(place) = place(file, known(*line), known(*column)) {
+            declaration.file = place.file;
+            declaration.line = place.line.into();
+        }
         let function = function(&declaration, defaults)?;
         let Declaration { name, file, line, .. } = declaration;
         if functions.insert(name.clone(), function).is_some() {
@@ -62,7 +74,7 @@ fn function(
     declaration: &Declaration,
     defaults: &BTreeMap<String, Value>,
 ) -> Result<Function, Failure> {
-    let Declaration { name, options, file, line } = declaration;
+    let Declaration { name, options, file, line, .. } = declaration;
     let refuse = |problem: Problem| {
         let message = format!("{file}:{line}: task {name:?}: {}", problem.message);
         let failure = Failure::new(ErrorCode::InvalidDeclaration, message)
@@ -310,7 +322,7 @@ mod tests {
     fn declared(options: Value) -> Result<Function, String> {
         let json =
             json!([{"name": "t", "options": options, "file": "main.py", "line": 3}]).to_string();
-        let functions = functions(&json, &BTreeMap::new());
+        let functions = functions(&json, &BTreeMap::new(), |_, _, _| None);
         functions
             .map(|mut functions| functions.remove("t").unwrap())
             .map_err(|failure| failure.message)
@@ -357,10 +369,11 @@ mod tests {
     #[test]
     fn declarations_are_bounded_and_each_name_stands_once() {
         let one = json!({"name": "t", "options": {}, "file": "main.py", "line": 3});
-        let told = functions(&json!([one, one]).to_string(), &BTreeMap::new()).unwrap_err();
+        let told = functions(&json!([one, one]).to_string(), &BTreeMap::new(), |_, _, _| None)
+            .unwrap_err();
         assert_eq!(told.message, "main.py:3: two tasks are named \"t\"");
         let long = format!("[{}]", "0,".repeat(MOST_TEXT / 2));
-        let told = functions(&long, &BTreeMap::new()).unwrap_err();
+        let told = functions(&long, &BTreeMap::new(), |_, _, _| None).unwrap_err();
         assert!(told.message.contains("take more than"), "{}", told.message);
     }
 

@@ -21,7 +21,7 @@ use crate::answer::{Answer, explain, requests};
 use crate::output::Output;
 use crate::value;
 use crate::workflow::{DISK, DOWNLOAD, within};
-use crate::{Backends, declaration};
+use crate::{Backends, Language, declaration};
 
 /// One session. Dropping it ends its sandbox.
 pub struct Session {
@@ -29,6 +29,7 @@ pub struct Session {
     function: Function,
     files: Vec<Granted>,
     environment: Vec<(String, String)>,
+    language: Language,
     state: State,
 }
 
@@ -61,7 +62,8 @@ impl Session {
     ) -> Result<Self, Failure> {
         let name = "session";
         let declared = json!([{ "name": name, "options": options, "file": "session", "line": 0 }]);
-        let mut functions = declaration::functions(&declared.to_string(), &BTreeMap::new())?;
+        let mut functions =
+            declaration::functions(&declared.to_string(), &BTreeMap::new(), |_, _, _| None)?;
         let Some(function) = functions.remove(name) else {
             return Err(Failure::new(ErrorCode::InvalidDeclaration, "a session has no name"));
         };
@@ -71,7 +73,19 @@ impl Session {
         }
         let variable = |name: &String| Some((name.clone(), environment.get(name)?.clone()));
         let environment = function.environment.iter().filter_map(variable).collect();
-        Ok(Self { guests: backends.wasm.clone(), function, files, environment, state: State::New })
+        Ok(Self {
+            guests: backends.wasm.clone(),
+            function,
+            files,
+            environment,
+            language: Language::Python,
+            state: State::New,
+        })
+    }
+
+    /// The same session in another language: that of its guests.
+    pub fn with_language(self, language: Language) -> Self {
+        Self { language, ..self }
     }
 
     /// Runs a piece of code; the value of its last expression. `name` is the code's in
@@ -147,9 +161,12 @@ impl Session {
     fn preamble(&self) -> Option<String> {
         let variables: Map<String, Value> =
             self.environment.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-        // JSON text is a Python literal when all values are text.
-        (!variables.is_empty())
-            .then(|| format!("__import__('os').environ.update({})", Value::Object(variables)))
+        let variables = (!variables.is_empty()).then_some(Value::Object(variables))?;
+        // JSON text is a literal in both languages when all values are text.
+        Some(match self.language {
+            Language::Python => format!("__import__('os').environ.update({variables})"),
+            Language::JavaScript => format!("void Object.assign(process.env, {variables})"),
+        })
     }
 
     /// Begins anew, with the same files.

@@ -160,7 +160,7 @@ impl Shared {
             for (channel, bytes) in exit.held.release() {
                 self.output.write(channel, &bytes);
             }
-            self.not_loaded(error, &guest.usage(), started.elapsed())
+            self.not_loaded(self.placed(error), &guest.usage(), started.elapsed())
         })?;
         self.settle(&declared.functions).map_err(refused)?;
         if declared.is_pure {
@@ -186,7 +186,9 @@ impl Shared {
 
     /// From here on it is settled what the tasks may do.
     fn settle(&self, declared: &str) -> Result<(), Failure> {
-        let functions = declaration::functions(declared, &self.project.settings.defaults)?;
+        let place = |file: &str, line, column| self.project.place(file, line, column);
+        let defaults = &self.project.settings.defaults;
+        let functions = declaration::functions(declared, defaults, place)?;
         let _ = self.functions.set(functions);
         Ok(())
     }
@@ -216,6 +218,16 @@ impl Shared {
             ..Execution::default()
         };
         Answer { value: Err(error), execution }
+    }
+
+    /// A guest's error, with the user's places.
+    fn placed(&self, error: GuestError) -> GuestError {
+        match error {
+            GuestError::Raised { kind, message, traceback } => {
+                GuestError::Raised { kind, message, traceback: self.project.trace(traceback) }
+            }
+            other => other,
+        }
     }
 
     fn bare_grant(&self, meter: Arc<Meter>, ram: ByteSize) -> Grant {
@@ -330,7 +342,7 @@ impl Shared {
         execution.ram_used = execution.ram_used.max(usage.ram);
         execution.host_requests.extend(requests(usage.requests));
         // A guest's answer is text until it is known to be JSON.
-        value::of(&result?).map_err(|error| {
+        value::of(&result.map_err(|error| self.placed(error))?).map_err(|error| {
             GuestError::Crashed(format!("its answer cannot be passed on: {error}"))
         })
     }

@@ -36,8 +36,11 @@ fn main() {
     let t0 = Instant::now();
     let file = std::env::args().nth(1).unwrap();
     let rounds: usize = std::env::args().nth(2).map_or(1, |n| n.parse().unwrap());
-    let cache = std::path::PathBuf::from("/tmp/cap-cache");
-    let prepared = Language::Python.prepare(&cache, &Quiet).unwrap();
+    let cache = std::env::var_os("CAPSULE_CACHE").map_or_else(std::env::temp_dir, Into::into);
+    let cache: std::path::PathBuf = cache.join("runtimes");
+    let is_python = std::path::Path::new(&file).extension().is_some_and(|end| end == "py");
+    let language = if is_python { Language::Python } else { Language::JavaScript };
+    let prepared = language.prepare(&cache, &Quiet).unwrap();
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let prepared = match std::env::args().nth(3) {
         None => prepared,

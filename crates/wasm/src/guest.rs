@@ -1,4 +1,4 @@
-//! A Python program in a sandbox: one store, one instance.
+//! A program in a sandbox, in Python or JavaScript: one store, one instance.
 //!
 //! ```text
 //!   open ──▶ new ──declare──▶ loaded ──call──▶ (begin ⇄ advance) ──▶ value
@@ -19,7 +19,7 @@ use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Engine, Store, Trap};
 
 use crate::host::bindings::capsule::guest::types::{self, Step};
-use crate::host::bindings::{Python, PythonPre};
+use crate::host::bindings::{Guest as Instance, GuestPre as Module};
 use crate::host::{self, Event, State, bindings};
 use crate::layer::Packages;
 use crate::memory::{Held, Overlay, Pool, Recycling, Stacks, starting};
@@ -29,7 +29,7 @@ use crate::runtime::{self, FUEL_SLICE, Prepared};
 #[derive(Clone)]
 pub struct Runtime {
     engine: Engine,
-    guest: PythonPre<State>,
+    guest: Module<State>,
     pool: Pool,
     roots: u32,
 }
@@ -47,7 +47,7 @@ impl Runtime {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         host::link_files(&mut linker)?;
         bindings::capsule::guest::host::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
-        let guest = PythonPre::new(linker.instantiate_pre(&component)?)?;
+        let guest = Module::new(linker.instantiate_pre(&component)?)?;
         Ok(Self { engine, guest, pool, roots: prepared.roots() })
     }
 
@@ -89,12 +89,12 @@ impl Guests for Loaded {
 }
 
 impl Runtime {
-    pub(crate) fn guest(&self, outside: Arc<dyn Outside>) -> Result<PythonGuest, Failure> {
+    pub(crate) fn guest(&self, outside: Arc<dyn Outside>) -> Result<WasmGuest, Failure> {
         let pulse = crate::host::Pulse::default();
         let mut store = Store::new(&self.engine, State::new(outside, pulse.clone()));
         store.limiter(|state| &mut state.memory);
         store.fuel_async_yield_interval(Some(FUEL_SLICE)).map_err(broken)?;
-        Ok(PythonGuest {
+        Ok(WasmGuest {
             store,
             runtime: self.clone(),
             instance: None,
@@ -107,10 +107,10 @@ impl Runtime {
     }
 }
 
-pub(crate) struct PythonGuest {
+pub(crate) struct WasmGuest {
     store: Store<State>,
     runtime: Runtime,
-    instance: Option<Python>,
+    instance: Option<Instance>,
     memory: Option<Held>,
     /// What it begins with.
     kept: Option<Arc<Kept>>,
@@ -128,7 +128,7 @@ struct Declaration<'a> {
     pure: bool,
 }
 
-impl Guest for PythonGuest {
+impl Guest for WasmGuest {
     fn declare<'a>(&'a mut self, bounds: &'a Grant) -> Pending<'a, Result<Declared, GuestError>> {
         Box::pin(self.metered(bounds, async |this: &mut Self| {
             this.store.data_mut().deny();
@@ -181,7 +181,7 @@ impl Guest for PythonGuest {
     }
 }
 
-impl PythonGuest {
+impl WasmGuest {
     /// Runs `work` under the limits of a grant, and charges what it burnt.
     async fn metered<T>(
         &mut self,
@@ -214,7 +214,7 @@ impl PythonGuest {
         result
     }
 
-    async fn instance(&mut self) -> Result<(&Python, &mut Store<State>), GuestError> {
+    async fn instance(&mut self) -> Result<(&Instance, &mut Store<State>), GuestError> {
         if self.instance.is_none() {
             let overlay = self.kept.as_ref().map(|kept| kept.overlay.clone());
             let length = overlay.as_ref().map(|overlay| overlay.length());
@@ -334,7 +334,9 @@ impl PythonGuest {
             return GuestError::OutOfFuel;
         }
         // Some parts of an interpreter can do nothing but end when they get no memory.
-        if self.store.data().memory.is_exhausted() {
+        let memory = &self.store.data().memory;
+        let is_unreachable = trap == Some(&Trap::UnreachableCodeReached);
+        if memory.is_exhausted() || is_unreachable && memory.was_refused {
             return GuestError::OutOfMemory;
         }
         match trap {
@@ -357,7 +359,7 @@ impl PythonGuest {
 
 /// Settles what a call burnt, also when it is dropped half-way.
 struct Account<'a> {
-    guest: &'a mut PythonGuest,
+    guest: &'a mut WasmGuest,
     meter: &'a Meter,
     given: u64,
     charged: u64,

@@ -8,7 +8,7 @@
 //!   Language::prepare ──▶ Prepared (code and memory image, as files)
 //!                             │ Runtime::new
 //!                             ▼
-//!                          Runtime ──▶ PythonGuest: one store, one instance
+//!                          Runtime ──▶ WasmGuest: one store, one instance
 //!                                        │ load, begin, advance
 //!                                        ▼
 //!                             host/: output, sources, operations, files, network

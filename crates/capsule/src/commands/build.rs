@@ -41,10 +41,8 @@ impl Build {
             return Ok(format!("{} is ready to run", project.entry()));
         }
         let bytes = project.export()?;
-        let name = format!(
-            "{}.wasm",
-            project.entry().rsplit('/').next().unwrap_or_default().trim_end_matches(".py")
-        );
+        let file = project.entry().rsplit('/').next().unwrap_or_default();
+        let name = format!("{}.wasm", file.rsplit_once('.').map_or(file, |(stem, _)| stem));
         write_whole(&name, &bytes).map_err(|error| {
             Failure::new(ErrorCode::SystemFailure, format!("{name} cannot be written: {error}"))
         })?;

@@ -4,6 +4,7 @@
 //! links the folder holds.
 
 mod bundle;
+mod language;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,7 +18,9 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use bundle::Bundle;
 
 pub use bundle::BundleError;
+pub use language::Language;
 
+use crate::script::{self, Place, Script};
 use crate::settings::{self, Settings};
 
 /// A program in its folder.
@@ -31,6 +34,9 @@ pub struct Project {
     bundle: Option<Bundle>,
     /// Below the root.
     entry: String,
+    language: Language,
+    /// What runs in place of the entry's own text.
+    script: Option<Script>,
     /// From what the user typed to the root, for paths in tracebacks: `examples/`.
     prefix: String,
     mounts: Vec<Granted>,
@@ -52,7 +58,7 @@ pub enum ProjectError {
         source: io::Error,
     },
     /// It is no program that can be run.
-    #[error("{path} is not a Python program")]
+    #[error("{path} is not a program in Python, TypeScript or JavaScript")]
     Kind {
         /// As the user named it.
         path: String,
@@ -83,7 +89,7 @@ impl ProjectError {
             ),
             Self::Kind { ref path } => {
                 let hint = format!(
-                    "programs end in .py; to run {path} as a command: capsule exec -- {path}"
+                    "programs end in .py, .ts or .js; to run {path} as a command: capsule exec -- {path}"
                 );
                 Failure::new(ErrorCode::ProgramNotFound, self.to_string()).hint(hint)
             }
@@ -199,9 +205,9 @@ impl Project {
         };
         let failed = |source| ProjectError::Open { path: named.clone(), source };
         let path = std::fs::canonicalize(place.join(&named)).map_err(failed)?;
-        if path.extension().is_none_or(|extension| extension != "py") || !path.is_file() {
+        let Some(language) = Language::of(&path).filter(|_| path.is_file()) else {
             return Err(ProjectError::Kind { path: named });
-        }
+        };
         let own = path.parent().unwrap_or(Path::new("/"));
         let root = folder_of_settings(own).unwrap_or(own).to_owned();
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -216,6 +222,8 @@ impl Project {
             folder: Some(folder),
             bundle: None,
             entry,
+            language,
+            script: None,
             prefix,
             mounts: Vec::new(),
             packages: None,
@@ -234,6 +242,8 @@ impl Project {
         let bytes = std::fs::read(place.join(file)).map_err(failed)?;
         let bundle = Bundle::from_bytes(&bytes)
             .map_err(|source| ProjectError::Bundle { path: file.to_owned(), source })?;
+        let language = Language::of(Path::new(&bundle.entry))
+            .ok_or_else(|| ProjectError::Kind { path: file.to_owned() })?;
         let here = if place.as_os_str().is_empty() { Path::new(".") } else { place };
         let root = std::fs::canonicalize(here).map_err(failed)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -243,6 +253,8 @@ impl Project {
             root,
             folder: Some(folder.map_err(|error| failed(error.into()))?),
             entry: bundle.entry.clone(),
+            language,
+            script: None,
             bundle: Some(bundle),
             prefix: String::new(),
             mounts: Vec::new(),
@@ -262,6 +274,9 @@ impl Project {
     /// # Errors
     /// The folder cannot be read, or holds too much.
     pub fn export(&self) -> Result<Vec<u8>, Failure> {
+        if self.language == Language::JavaScript {
+            return self.export_script();
+        }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let Some(folder) = &self.folder else {
             return Err(Failure::new(
@@ -276,6 +291,17 @@ impl Project {
             Ok(bundle) => Ok(bundle.to_bytes()),
             Err(error) => Err(Failure::new(ErrorCode::ProgramNotFound, error.to_string())),
         }
+    }
+
+    /// All that a program in JavaScript is made of stands in its script.
+    fn export_script(&self) -> Result<Vec<u8>, Failure> {
+        let missing = || Failure::new(ErrorCode::ProgramNotFound, "the program cannot be read");
+        let script = self.source("").ok_or_else(missing)?;
+        let mut files = std::collections::BTreeMap::from([(self.entry.clone(), script.bytes)]);
+        if let Some(text) = self.text(settings::FILE)? {
+            files.insert(settings::FILE.to_owned(), text.into_bytes());
+        }
+        Ok(Bundle { entry: self.entry.clone(), files }.to_bytes())
     }
 
     fn with_settings(mut self) -> Result<Self, ProjectError> {
@@ -295,6 +321,8 @@ impl Project {
             folder: None,
             bundle: Some(Bundle { entry: name.to_owned(), files }),
             entry: name.to_owned(),
+            language: Language::of(Path::new(name)).unwrap_or(Language::Python),
+            script: None,
             prefix: String::new(),
             mounts: Vec::new(),
             packages: None,
@@ -327,6 +355,9 @@ impl Project {
     /// A line that is more than a name with versions: it could name a folder, another
     /// index, or code to be run.
     pub fn requirements(&self) -> Result<Vec<String>, Failure> {
+        if self.language != Language::Python {
+            return Ok(Vec::new());
+        }
         let text = self.text("requirements.txt")?.unwrap_or_default();
         let lines = text.lines().map(|line| line.split(" #").next().unwrap_or_default().trim());
         let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
@@ -361,6 +392,35 @@ impl Project {
         &self.entry
     }
 
+    /// What it is written in.
+    pub fn language(&self) -> Language {
+        self.language
+    }
+
+    /// Whether its files lie in one file, or nowhere: then there is nothing beside them.
+    pub fn is_in_one_file(&self) -> bool {
+        self.bundle.is_some()
+    }
+
+    /// Runs a script that was made of the program in the place of its entry.
+    pub fn run_script(&mut self, script: Script) {
+        self.script = Some(script);
+    }
+
+    /// A guest's traceback, with the user's places.
+    pub(crate) fn trace(&self, text: String) -> String {
+        match self.script.as_ref().and_then(|script| script.positions.as_deref()) {
+            Some(positions) => script::trace(&text, &self.path(&self.entry), positions),
+            None => text,
+        }
+    }
+
+    /// Where the user wrote what stands at this place of the program.
+    pub(crate) fn place(&self, file: &str, line: u32, column: u32) -> Option<Place> {
+        let positions = self.script.as_ref()?.positions.as_deref()?;
+        positions.original(line, column).filter(|_| file == self.path(&self.entry))
+    }
+
     /// Whether the program's own file or the settings hold a word.
     pub fn mentions(&self, word: &str) -> bool {
         let holds = |path| {
@@ -383,8 +443,14 @@ impl Project {
     /// The source of a module, by its dotted name; the empty name is the entry.
     pub(crate) fn source(&self, module: &str) -> Option<Source> {
         if module.is_empty() {
-            let bytes = self.read(&self.entry).ok().flatten()?;
+            let bytes = match &self.script {
+                Some(script) => script.text.to_vec(),
+                None => self.read(&self.entry).ok().flatten()?,
+            };
             return Some(self.found(&self.entry, false, bytes));
+        }
+        if self.language != Language::Python {
+            return None;
         }
         let is_name = |part: &str| !part.is_empty() && !part.contains(['/', '\0']) && part != "..";
         if module.len() > 1000 || !module.split('.').all(is_name) {
@@ -408,7 +474,12 @@ impl Project {
     }
 
     fn found(&self, path: &str, is_package: bool, bytes: Vec<u8>) -> Source {
-        Source { path: format!("{}{path}", self.prefix), is_package, bytes }
+        Source { path: self.path(path), is_package, bytes }
+    }
+
+    /// A file of the program as the user names it.
+    fn path(&self, file: &str) -> String {
+        format!("{}{file}", self.prefix)
     }
 
     /// A file that the user wrote for Capsule; None if there is none. One that is there and

@@ -9,12 +9,12 @@ use super::state::State;
 use bindings::capsule::guest::host::{Host, Module};
 use bindings::capsule::guest::types;
 
-/// What `wasmtime` makes of `guests/python/wit`.
+/// What `wasmtime` makes of `guests/wit`.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 pub(crate) mod bindings {
     wasmtime::component::bindgen!({
-        path: "../../guests/python/wit",
-        world: "python",
+        path: "../../guests/wit",
+        world: "guest",
         imports: {
             "capsule:guest/host.wait": async | trappable,
             default: trappable,

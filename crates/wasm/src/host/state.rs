@@ -106,6 +106,8 @@ pub(crate) struct MemoryLimit {
     pub(crate) most: usize,
     /// The most it has had.
     pub(crate) peak: usize,
+    /// Whether it wanted more in this call than it may have.
+    pub(crate) was_refused: bool,
     /// What it has grown by, of what its run has.
     taken: Option<Taken>,
     /// Where answers of the tasks that it called lie, until it has heard them.
@@ -135,6 +137,7 @@ struct NoPlace;
 impl MemoryLimit {
     fn grant(&mut self, most: usize, room: &Arc<Room>) {
         self.most = most;
+        self.was_refused = false;
         self.room = Some(room.clone());
         (self.steps, self.is_refused, self.is_full) = (0, false, false);
         // A sandbox that was loaded before its call belongs to the same run.
@@ -187,6 +190,7 @@ impl ResourceLimiter for MemoryLimit {
                 && self.taken.as_mut().is_none_or(|taken| taken.more(growth));
         let answer = std::mem::take(&mut self.answer);
         self.is_refused = !granted;
+        self.was_refused |= !granted;
         if granted {
             self.peak = self.peak.max(desired);
             return Ok(true);

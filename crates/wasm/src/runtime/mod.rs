@@ -20,12 +20,16 @@ use std::path::Path;
 pub enum Language {
     /// CPython.
     Python,
+    /// SpiderMonkey.
+    JavaScript,
 }
 
 impl Language {
-    pub(crate) const fn name(self) -> &'static str {
+    /// How it is called in keys and messages.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Python => "python",
+            Self::JavaScript => "javascript",
         }
     }
 
@@ -33,6 +37,7 @@ impl Language {
     fn carried(self) -> (&'static [u8], &'static str) {
         match self {
             Self::Python => include!(concat!(env!("OUT_DIR"), "/python.rs")),
+            Self::JavaScript => include!(concat!(env!("OUT_DIR"), "/javascript.rs")),
         }
     }
 

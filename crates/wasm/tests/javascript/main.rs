@@ -1,0 +1,10 @@
+//! Programs in JavaScript, in the guest that the binary carries.
+#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
+
+mod attacks;
+mod fetch;
+mod limits;
+mod node;
+mod programs;
+mod support;
+mod values;
