@@ -13,6 +13,7 @@ use crate::compile::Compiled;
 use crate::error::BundleError;
 use crate::folder::Holding;
 use crate::helper::{Helper, Running};
+use crate::limits::Allowance;
 use crate::map::Map;
 use crate::place::Place;
 use crate::problem::Problem;
@@ -58,7 +59,15 @@ impl Bundler {
     /// which it passes to [`crate::serve`]. They are kept in the folder `cache`, which only
     /// this user may reach, if there is one.
     pub fn new(program: PathBuf, arguments: Vec<OsString>, cache: Option<PathBuf>) -> Self {
-        Self { helper: Helper { program, arguments }, cache }
+        let allowance = Allowance::default();
+        Self { helper: Helper { program, arguments, allowance }, cache }
+    }
+
+    /// Lets bundling a program take this much, instead of the default.
+    #[must_use]
+    pub fn within(mut self, allowance: Allowance) -> Self {
+        self.helper.allowance = allowance;
+        self
     }
 
     /// Bundles a program.

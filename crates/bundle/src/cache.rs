@@ -86,7 +86,8 @@ impl Cache {
         if !meta.is_file() || meta.uid() != rustix::process::geteuid().as_raw() {
             return None;
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0).min(64 << 20) + 1);
+        let mut bytes =
+            Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0).min(64 << 20) + 1);
         file.take(MOST_OF_AN_ENTRY).read_to_end(&mut bytes).ok()?;
         decode(&bytes, place)
     }
@@ -109,7 +110,8 @@ impl Cache {
 
     fn prune(&self) {
         let Ok(entries) = fs::read_dir(&self.path) else { return };
-        let aged = |entry: fs::DirEntry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()));
+        let aged =
+            |entry: fs::DirEntry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()));
         let mut kept: Vec<(SystemTime, PathBuf)> = entries.flatten().filter_map(aged).collect();
         if kept.len() > MOST_KEPT {
             kept.sort();

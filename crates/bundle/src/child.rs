@@ -17,7 +17,7 @@ use rustix::process::{Resource, Rlimit, Signal};
 use serde::{Deserialize, Serialize};
 
 use crate::compile::compile;
-use crate::limits::{MOST_MEMORY, MOST_TIME, STACK};
+use crate::limits::STACK;
 
 /// What to bundle.
 #[derive(Debug, Serialize, Deserialize)]
@@ -27,6 +27,10 @@ pub(crate) struct Order {
     pub(crate) entry: String,
     /// Threads beside the first.
     pub(crate) threads: usize,
+    /// Address space, in bytes.
+    pub(crate) memory: u64,
+    /// Of the processor.
+    pub(crate) seconds: u64,
 }
 
 /// Serves one order. `seal` is called before anything of the project is read, while there
@@ -39,7 +43,7 @@ pub fn serve(order: &OsStr, seal: impl FnOnce() -> io::Result<()>) -> io::Result
     let order = order.to_str().ok_or(io::ErrorKind::InvalidInput)?;
     let order: Order = serde_json::from_str(order)?;
     let root: OwnedFd = io::stdin().as_fd().try_clone_to_owned()?;
-    limit()?;
+    limit(&order)?;
     seal()?;
     let work = move || compile(root, &order.entry, order.threads.clamp(1, 16));
     let thread = std::thread::Builder::new().stack_size(STACK).spawn(work)?;
@@ -53,15 +57,17 @@ pub fn serve(order: &OsStr, seal: impl FnOnce() -> io::Result<()>) -> io::Result
     Ok(ExitCode::SUCCESS)
 }
 
-fn limit() -> io::Result<()> {
+fn limit(order: &Order) -> io::Result<()> {
     // Nobody waits for an answer if whoever asked is gone.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::thread::set_no_new_privs(true)?;
-    let most = |limit: u64| Rlimit { current: Some(limit), maximum: Some(limit) };
-    let seconds = MOST_TIME.as_secs() * 2;
+    // If the host runs out of memory, this process is the one to end. Only a courtesy.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+    // At the soft limit of processor time comes a signal that tells why, at the hard one not.
+    let most = |limit: u64| Rlimit { current: Some(limit), maximum: Some(limit + 1) };
     for (resource, limit) in [
-        (Resource::As, MOST_MEMORY),
-        (Resource::Cpu, seconds),
+        (Resource::As, order.memory),
+        (Resource::Cpu, order.seconds),
         (Resource::Core, 0),
         // A pipe is no file.
         (Resource::Fsize, 0),

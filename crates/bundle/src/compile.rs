@@ -110,9 +110,12 @@ fn run(folder: &Arc<Folder>, entry: &str, threads: usize) -> Result<Made, Vec<Pr
     });
     match (chunks.next(), chunks.next()) {
         (Some(chunk), None) => {
-            let map = chunk.map.as_ref().map(|map| map.to_json_string()).unwrap_or_default();
-            let script = chunk.code.clone();
-            Ok((script, map, warnings))
+            let map = chunk.map.clone().map(|mut map| {
+                let sources: Vec<String> = map.get_sources().map(plain).collect();
+                map.set_sources(sources);
+                map.to_json_string()
+            });
+            Ok((chunk.code.clone(), map.unwrap_or_default(), warnings))
         }
         _ => Err(failed("the program does not become one script".to_owned())),
     }
@@ -133,7 +136,9 @@ fn options(transform: BundlerTransformOptions) -> BundlerOptions {
         sourcemap: Some(SourceMapType::Hidden),
         sourcemap_exclude_sources: Some(true),
         define: Some(
-            [("process.env.NODE_ENV".to_owned(), "\"production\"".to_owned())].into_iter().collect(),
+            [("process.env.NODE_ENV".to_owned(), "\"production\"".to_owned())]
+                .into_iter()
+                .collect(),
         ),
         generated_code: Some(GeneratedCodeOptions::es2015()),
         comments: Some(CommentsOptions { legal: false, annotation: false, jsdoc: false }),
@@ -199,9 +204,7 @@ fn found_by_us(folder: &Folder, plugin: &Confined) -> Vec<Problem> {
     for fault in plugin.faults.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         let source = fault.offset.and_then(|offset| Some((offset, text(folder, &fault.file)?)));
         let problem = match source {
-            Some((offset, source)) => {
-                Problem::at_offset(&fault.file, &fault.why, &source, offset)
-            }
+            Some((offset, source)) => Problem::at_offset(&fault.file, &fault.why, &source, offset),
             None => Problem::of(&fault.file, &fault.why),
         };
         problems.push(problem.hinted(fault.hint));
@@ -242,7 +245,9 @@ fn problem(diagnostic: &BuildDiagnostic, folder: &Folder) -> Problem {
 fn warned(diagnostic: &BuildDiagnostic, folder: &Folder) -> Option<Problem> {
     let is_useful = matches!(
         diagnostic.kind(),
-        EventKind::ImportIsUndefined | EventKind::AssignToImportError | EventKind::CircularReexportError
+        EventKind::ImportIsUndefined
+            | EventKind::AssignToImportError
+            | EventKind::CircularReexportError
     );
     let problem = is_useful.then(|| problem(diagnostic, folder))?;
     (!crate::resolve::is_packaged(&problem.file)).then_some(problem)

@@ -15,19 +15,21 @@ use rustix::process::Signal;
 use crate::child::Order;
 use crate::compile::Compiled;
 use crate::error::BundleError;
-use crate::limits::{MOST_MEMORY, MOST_OUTPUT, MOST_TIME, STACK};
+use crate::limits::{Allowance, MOST_OUTPUT, STACK};
 
 /// The program that is the process: it calls [`crate::serve`] with its last argument.
 #[derive(Clone, Debug)]
 pub(crate) struct Helper {
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<OsString>,
+    pub(crate) allowance: Allowance,
 }
 
 /// A process that bundles. Dropped, it is killed.
 pub(crate) struct Running {
     child: Child,
     started: Instant,
+    allowance: Allowance,
     answer: Vec<u8>,
     said: Vec<u8>,
 }
@@ -40,8 +42,11 @@ impl Helper {
     /// Starts bundling, beside whatever the caller does next.
     pub(crate) fn start(&self, root: OwnedFd, entry: &str) -> Result<Running, BundleError> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
-        let order = Order { entry: entry.to_owned(), threads };
-        let order = serde_json::to_string(&order).map_err(|error| BundleError::Start(error.into()))?;
+        let Allowance { time, memory } = self.allowance;
+        let seconds = (time.as_secs() * 2).max(1);
+        let order = Order { entry: entry.to_owned(), threads, memory, seconds };
+        let order =
+            serde_json::to_string(&order).map_err(|error| BundleError::Start(error.into()))?;
         let child = Command::new(&self.program)
             .args(&self.arguments)
             .arg(order)
@@ -54,7 +59,8 @@ impl Helper {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(BundleError::Start)?;
-        Ok(Running { child, started: Instant::now(), answer: Vec::new(), said: Vec::new() })
+        let (started, allowance) = (Instant::now(), self.allowance);
+        Ok(Running { child, started, allowance, answer: Vec::new(), said: Vec::new() })
     }
 }
 
@@ -65,8 +71,8 @@ impl Running {
         // It has answered, or it never will.
         let ended = if is_whole { self.child.wait() } else { self.end() };
         let status = ended.map_err(BundleError::Start)?;
-        if !is_whole && self.started.elapsed() >= MOST_TIME {
-            return Err(BundleError::TimedOut { seconds: MOST_TIME.as_secs() });
+        if !is_whole && self.started.elapsed() >= self.allowance.time {
+            return Err(self.timed_out());
         }
         if !status.success() {
             return Err(self.verdict(status));
@@ -82,7 +88,7 @@ impl Running {
         let mut said = File::from(OwnedFd::from(self.child.stderr.take().ok_or_else(closed)?));
         let mut is_open = [true, true];
         while is_open != [false, false] {
-            let left = MOST_TIME.saturating_sub(self.started.elapsed());
+            let left = self.allowance.time.saturating_sub(self.started.elapsed());
             if left.is_zero() {
                 return Ok(false);
             }
@@ -94,7 +100,8 @@ impl Running {
                     which.push(index);
                 }
             }
-            let until = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+            let until =
+                Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
             match poll(&mut waited, Some(&until)) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => continue,
                 Ok(_) => {}
@@ -124,17 +131,23 @@ impl Running {
         self.child.wait()
     }
 
+    fn timed_out(&self) -> BundleError {
+        BundleError::TimedOut { seconds: self.allowance.time.as_secs() }
+    }
+
     fn verdict(&self, status: ExitStatus) -> BundleError {
         let said = String::from_utf8_lossy(&self.said);
         // What the standard library says before it ends the process.
-        if said.contains("has overflowed its stack") || status.signal() == Some(Signal::SEGV.as_raw()) {
+        if said.contains("has overflowed its stack")
+            || status.signal() == Some(Signal::SEGV.as_raw())
+        {
             return BundleError::TooDeep;
         }
         if said.contains("memory allocation of") {
-            return BundleError::Memory { bytes: MOST_MEMORY };
+            return BundleError::Memory { bytes: self.allowance.memory };
         }
-        if status.signal() == Some(Signal::XCPU.as_raw()) {
-            return BundleError::TimedOut { seconds: MOST_TIME.as_secs() };
+        if matches!(status.signal(), Some(signal) if signal == Signal::XCPU.as_raw()) {
+            return self.timed_out();
         }
         let last = crate::problem::visible(said.trim(), 300);
         BundleError::Crashed { how: format!("{status}; {last}") }

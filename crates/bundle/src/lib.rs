@@ -43,6 +43,7 @@ mod problem;
 pub use bundler::{Begun, Bundle, Bundler};
 pub use child::serve;
 pub use error::BundleError;
+pub use limits::Allowance;
 pub use map::{Map, MapError, Place as Origin};
 pub use place::Place;
 pub use problem::Problem;

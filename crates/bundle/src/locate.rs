@@ -37,7 +37,8 @@ pub(crate) fn missed(miss: &Miss, source: &str) -> Option<Problem> {
 }
 
 fn hint(specifier: &str) -> Option<String> {
-    let starts_plain = specifier.starts_with(|char: char| char.is_ascii_alphabetic() || char == '@');
+    let starts_plain =
+        specifier.starts_with(|char: char| char.is_ascii_alphabetic() || char == '@');
     if !starts_plain || specifier.contains(':') {
         return None;
     }
@@ -96,7 +97,8 @@ impl<'a> Visit<'a> for Search<'_> {
     }
 
     fn visit_call_expression(&mut self, call: &CallExpression<'a>) {
-        let is_require = matches!(&call.callee, Expression::Identifier(name) if name.name == "require");
+        let is_require =
+            matches!(&call.callee, Expression::Identifier(name) if name.name == "require");
         if is_require && let Some(Argument::StringLiteral(literal)) = call.arguments.first() {
             self.meet(literal);
         }

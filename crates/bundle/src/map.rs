@@ -161,8 +161,7 @@ fn marks(mappings: &str) -> Option<Vec<Mark>> {
             marks.push(Mark { line, column: u32::try_from(column).ok()?, origin });
         }
     }
-    let is_sorted =
-        marks.is_sorted_by(|a, b| (a.line, a.column) <= (b.line, b.column));
+    let is_sorted = marks.is_sorted_by(|a, b| (a.line, a.column) <= (b.line, b.column));
     if !is_sorted {
         marks.sort_by_key(|mark| (mark.line, mark.column));
     }
@@ -211,13 +210,16 @@ mod tests {
     #[test]
     fn places_are_found_between_marks() {
         // Line 1: nothing; line 2: column 0 is a.ts 1:1, column 4 is a.ts 3:5 "second".
-        let map = map(";AAAA,IAEIC;ACHJ").unwrap();
-        let at = |line, column| map.locate(line, column).map(|place| (place.file, place.line, place.column, place.name));
+        let map = map(";AAAA,IAEIC;ACFJ").unwrap();
+        let at = |line, column| {
+            map.locate(line, column).map(|place| (place.file, place.line, place.column, place.name))
+        };
         assert_eq!(at(1, 1), None);
         assert_eq!(at(2, 1), Some(("src/a.ts", 1, 1, None)));
         assert_eq!(at(2, 4), Some(("src/a.ts", 1, 1, None)));
         assert_eq!(at(2, 5), Some(("src/a.ts", 3, 5, Some("second"))));
         assert_eq!(at(2, 900), Some(("src/a.ts", 3, 5, Some("second"))));
+        assert_eq!(at(3, 1), Some(("src/b.ts", 1, 1, None)));
         assert_eq!(at(4, 1), None);
         assert_eq!(at(0, 0), None);
     }
@@ -230,7 +232,9 @@ mod tests {
         assert_eq!(map.rewrite(stack, "main.ts"), expected);
         assert_eq!(map.rewrite("a@xmain.ts:2:5", "main.ts"), "a@xmain.ts:2:5");
         assert_eq!(map.rewrite("main.ts:2:5@main.ts:2:1", "main.ts"), "main.ts:2:5@src/a.ts:1:1");
-        for odd in ["main.ts", "main.ts:", "@main.ts:x:1", "@main.ts:99999999999:1", "@main.ts:2", ""] {
+        for odd in
+            ["main.ts", "main.ts:", "@main.ts:x:1", "@main.ts:99999999999:1", "@main.ts:2", ""]
+        {
             assert_eq!(map.rewrite(odd, "main.ts"), odd);
         }
     }

@@ -121,7 +121,9 @@ fn matches(pattern: &str, path: &str) -> bool {
     }
     let pattern: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty()).collect();
     let path: Vec<&str> = path.split('/').collect();
-    pattern.len() <= 32 && pattern.iter().filter(|part| **part == "**").count() <= 2 && parts(&pattern, &path)
+    pattern.len() <= 32
+        && pattern.iter().filter(|part| **part == "**").count() <= 2
+        && parts(&pattern, &path)
 }
 
 #[cfg(test)]

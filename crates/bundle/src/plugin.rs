@@ -129,16 +129,22 @@ impl Confined {
 
     fn fetch(&self, path: &str) -> Result<HookLoadOutput, (String, Option<&'static str>)> {
         if self.modules.fetch_add(1, Ordering::Relaxed) >= MOST_MODULES {
-            return Err((self.folder.exceed("the number of modules", MOST_MODULES).to_string(), None));
+            return Err((
+                self.folder.exceed("the number of modules", MOST_MODULES).to_string(),
+                None,
+            ));
         }
         let module_type = kind_of(path)?;
         let bytes = self.folder.read(path).map_err(|error| (unread(&error), None))?;
-        let code = String::from_utf8(bytes).map_err(|_| {
-            ("it is not text in UTF-8".to_owned(), Some("save the file as UTF-8"))
-        })?;
-        let code = match code.strip_prefix('\u{feff}') {
-            Some(rest) => rest.to_owned(),
-            None => code,
+        let code = String::from_utf8(bytes)
+            .map_err(|_| ("it is not text in UTF-8".to_owned(), Some("save the file as UTF-8")))?;
+        let code = match (code.strip_prefix('\u{feff}').unwrap_or(&code), &module_type) {
+            // The line for the shell would stand in the middle of the script.
+            (text, kind) if *kind != ModuleType::Text && text.starts_with("#!") => {
+                format!("//{}", &text[2..])
+            }
+            (text, _) if text.len() < code.len() => text.to_owned(),
+            _ => code,
         };
         Ok(HookLoadOutput {
             code: code.into(),

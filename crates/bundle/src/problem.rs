@@ -154,7 +154,10 @@ mod tests {
         let expected = "src/main.ts:2:11: an expression is expected\n  \
                         1 | const a = 1;\n> 2 | const b = ;\n    |           ^\n  3 | const c = 3;";
         assert_eq!(problem.to_string(), expected);
-        assert_eq!(Problem::at_offset("src/main.ts", "an expression is expected", source, 23), problem);
+        assert_eq!(
+            Problem::at_offset("src/main.ts", "an expression is expected", source, 23),
+            problem
+        );
     }
 
     #[test]

@@ -53,7 +53,9 @@ impl Resolvers {
             resolver.clone_with_options(ResolveOptions {
                 tsconfig: None,
                 // What is published is built; sources may lie beside it.
-                extensions: listed(&[".js", ".mjs", ".cjs", ".json", ".jsx", ".ts", ".tsx", ".mts"]),
+                extensions: listed(&[
+                    ".js", ".mjs", ".cjs", ".json", ".jsx", ".ts", ".tsx", ".mts",
+                ]),
                 extension_alias: aliases(&[".js", ".mjs", ".cjs"], false),
                 ..options(condition)
             })
@@ -106,9 +108,8 @@ impl Resolvers {
         let package = found.package_json();
         Ok(Target::File {
             path: path.to_owned(),
-            is_module: package.is_some_and(|package| {
-                package.r#type() == Some(oxc_resolver::PackageType::Module)
-            }),
+            is_module: package
+                .is_some_and(|package| package.r#type() == Some(oxc_resolver::PackageType::Module)),
             has_side_effects: package.and_then(|package| side_effects(package, path)),
         })
     }
@@ -238,4 +239,3 @@ fn aliases(extensions: &[&str], is_source: bool) -> Vec<(String, Vec<String>)> {
 fn listed(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
-
