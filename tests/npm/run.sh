@@ -87,16 +87,22 @@ local_run='
 for pair in 'analyze:{"processed":5,"status":"complete"}' 'hello:"Hello from Capsule!"' 'files:"from a file"'; do
   name="${pair%%:*}" expected="${pair#*:}"
   check "$name in node" in_project node --input-type=module -e "$local_run" "$project/built/$name.js" "$expected"
-  for other in deno bun; do
-    if ! command -v "$other" >/dev/null; then
-      skip "$name in $other" "$other is not installed"
-    elif [ "$other" = deno ]; then
-      check "$name in deno" in_project deno eval "Deno.args; const process = { argv: ['', '$project/built/$name.js', '$expected'], exit: Deno.exit }; $local_run"
-    else
-      check "$name in bun" in_project bun -e "process.argv = ['', '$project/built/$name.js', '$expected']; $local_run"
-    fi
-  done
 done
+
+# The whole of it, in every runtime. It has to end by itself, too.
+cp tests/npm/runtimes/program.js "$project/"
+in_runtime() { [ "$(in_project timeout 120 "$@" program.js)" = "as expected" ]; }
+check "in node" in_runtime node
+others="$work/others"
+mkdir "$others"
+cp tests/npm/package.json tests/npm/package-lock.json "$others/"
+if npm --prefix "$others" ci --ignore-scripts "${quiet[@]}" </dev/null; then
+  check "in deno" in_runtime "$others/node_modules/@deno/linux-x64-glibc/deno" run -A
+  check "in bun" in_runtime "$others/node_modules/@oven/bun-linux-x64/bin/bun"
+else
+  skip "in deno" "the package could not be installed"
+  skip "in bun" "the package could not be installed"
+fi
 
 # In the sandbox.
 told="$(in_project "$CAPSULE_BIN" run hello.ts --json 2>&1)"

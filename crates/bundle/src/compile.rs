@@ -140,7 +140,9 @@ fn options(transform: BundlerTransformOptions) -> BundlerOptions {
                 .into_iter()
                 .collect(),
         ),
-        generated_code: Some(GeneratedCodeOptions::es2015()),
+        // Without marks of `Symbol.toStringTag`: rolldown writes them with the global's name,
+        // which a module of lodash-es has for itself.
+        generated_code: Some(GeneratedCodeOptions::es5()),
         comments: Some(CommentsOptions { legal: false, annotation: false, jsdoc: false }),
         experimental: Some(ExperimentalOptions {
             attach_debug_info: Some(AttachDebugInfo::None),

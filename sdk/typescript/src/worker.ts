@@ -97,7 +97,8 @@ export class Worker {
           reject(error);
         },
       });
-      this.#wake();
+      // Once, not for each: Bun counts.
+      if (this.#waiting.size === 1) this.#wake();
       this.#tellEnvironment();
       this.#write(request);
     });
