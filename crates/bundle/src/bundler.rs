@@ -120,13 +120,17 @@ impl Begun<'_> {
         };
         match running.finish()? {
             Compiled::Done { script, map, warnings, trace } => {
+                let warnings = warnings.into_iter().map(Problem::tamed).collect();
                 let stored = Stored { script, map, warnings, trace };
                 if let Some(Ok(cache)) = self.bundler.cache.as_deref().map(Cache::open) {
                     cache.keep(self.place, &stored);
                 }
                 Ok(Bundle::of(stored, false))
             }
-            Compiled::Wrong { problems, more } => Err(BundleError::Source { problems, more }),
+            Compiled::Wrong { problems, more } => {
+                let problems = problems.into_iter().map(Problem::tamed).collect();
+                Err(BundleError::Source { problems, more })
+            }
             Compiled::TooLarge { what, most } => {
                 Err(BundleError::TooLarge { what: crate::problem::visible(&what, 200), most })
             }

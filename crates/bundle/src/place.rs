@@ -3,7 +3,7 @@
 //! A program imports what is beside it and the packages that are installed for it. Both
 //! may lie above its own folder: in the folder of its package.json, or in that of the
 //! workspace that the package is a member of. So these folders count as its own, but never
-//! the home directory, what is above it, or a folder that others can write to: a
+//! the home directory, what is above it, or a folder of somebody else or that all can write to: a
 //! package.json was left in those by accident, or by somebody else.
 
 use std::os::unix::fs::MetadataExt;
@@ -28,7 +28,8 @@ impl Place {
 
     fn find_for(project: &Path, file: &Path, home: Option<&Path>) -> Option<Self> {
         file.strip_prefix(project).ok()?;
-        let is_own = |folder: &&Path| is_own(folder, home);
+        let owner = std::fs::metadata(file).ok()?.uid();
+        let is_own = |folder: &&Path| is_own(folder, owner, home);
         let mut root = project;
         let package = |folder: &&Path| folder.join("package.json").is_file();
         if let Some(package) = file.ancestors().skip(1).take_while(is_own).find(package)
@@ -47,10 +48,11 @@ impl Place {
     }
 }
 
-fn is_own(folder: &Path, home: Option<&Path>) -> bool {
+fn is_own(folder: &Path, owner: u32, home: Option<&Path>) -> bool {
     let is_above_home = home.is_some_and(|home| home.starts_with(folder));
     let Ok(meta) = std::fs::metadata(folder) else { return false };
-    let is_foreign = meta.uid() != rustix::process::geteuid().as_raw();
+    // Whose the program is need not be who runs it: root does, in containers.
+    let is_foreign = meta.uid() != owner;
     folder.parent().is_some() && !is_above_home && !is_foreign && meta.mode() & 0o002 == 0
 }
 

@@ -13,7 +13,7 @@ use oxc::ast::ast::Decorator;
 use oxc::ast_visit::Visit;
 use oxc::span::GetSpan;
 use rolldown_common::side_effects::HookSideEffects;
-use rolldown_common::{ImportKind, ModuleType, ResolvedExternal};
+use rolldown_common::{ModuleType, ResolvedExternal};
 use rolldown_plugin::{
     HookLoadArgs, HookLoadOutput, HookLoadReturn, HookResolveIdArgs, HookResolveIdOutput,
     HookResolveIdReturn, HookTransformAstArgs, HookTransformAstReturn, HookUsage, Plugin,
@@ -89,11 +89,7 @@ impl Confined {
     fn answer(&self, args: &HookResolveIdArgs<'_>) -> HookResolveIdOutput {
         let importer = args.importer.and_then(file_of);
         let found = match importer {
-            None if args.is_entry => self.resolvers.resolve(
-                &self.entry,
-                &format!("./{}", crate::trace::split(&self.entry).1),
-                ImportKind::Import,
-            ),
+            None if args.is_entry => self.resolvers.entry(&self.entry),
             None => Err(Unresolved::Refused(format!("{:?} has no file", args.specifier))),
             Some(importer) => self.resolvers.resolve(importer, args.specifier, args.kind),
         };

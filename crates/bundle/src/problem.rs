@@ -60,6 +60,14 @@ impl Problem {
         Self::at(file, message, source, line, before[start..].encode_utf16().count())
     }
 
+    /// The same without what could steer a terminal, for one that came from elsewhere.
+    pub(crate) fn tamed(mut self) -> Self {
+        for text in [&mut self.message, &mut self.file, &mut self.frame, &mut self.hint] {
+            *text = visible(text, MOST_MESSAGE);
+        }
+        self
+    }
+
     pub(crate) fn hinted(mut self, hint: Option<&str>) -> Self {
         self.hint = hint.unwrap_or_default().to_owned();
         self

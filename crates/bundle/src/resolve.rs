@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use oxc_resolver::{
-    EnforceExtension, PackageJson, ResolveError, ResolveOptions, ResolverGeneric, TsConfig,
-    TsconfigDiscovery,
+    EnforceExtension, PackageJson, PackageType, Resolution, ResolveError, ResolveOptions,
+    ResolverGeneric, TsConfig, TsconfigDiscovery,
 };
 use rolldown_common::ImportKind;
 
@@ -70,6 +70,15 @@ impl Resolvers {
         self.project[0].find_tsconfig(&path).map_err(|error| described(&error))
     }
 
+    /// The program's own file: the one that is named, whatever stands beside it.
+    pub(crate) fn entry(&self, entry: &str) -> Result<Target, Unresolved> {
+        let specifier = format!("./{}", crate::trace::split(entry).1);
+        self.packages[0]
+            .resolve_file(format!("{ROOT}/{entry}"), &specifier)
+            .map_err(|error| Unresolved::Missing(described(&error)))
+            .and_then(|found| target(&found, &specifier))
+    }
+
     /// What `specifier` means in the file `importer`, both below the root.
     pub(crate) fn resolve(
         &self,
@@ -97,22 +106,25 @@ impl Resolvers {
             Err(ResolveError::Builtin { .. }) => return Ok(Target::Guest(specifier.to_owned())),
             Err(error) => return Err(Unresolved::Missing(described(&error))),
         };
-        if found.query().is_some() || found.fragment().is_some() {
-            return Err(Unresolved::Refused(format!("{specifier:?} is a file with a query")));
-        }
-        let Some(path) = below(found.path()) else {
-            return Err(Unresolved::Refused(format!(
-                "{specifier:?} is a link out of the project's folder"
-            )));
-        };
-        let package = found.package_json();
-        Ok(Target::File {
-            path: path.to_owned(),
-            is_module: package
-                .is_some_and(|package| package.r#type() == Some(oxc_resolver::PackageType::Module)),
-            has_side_effects: package.and_then(|package| side_effects(package, path)),
-        })
+        target(&found, specifier)
     }
+}
+
+fn target(found: &Resolution, specifier: &str) -> Result<Target, Unresolved> {
+    if found.query().is_some() || found.fragment().is_some() {
+        return Err(Unresolved::Refused(format!("{specifier:?} is a file with a query")));
+    }
+    let Some(path) = below(found.path()) else {
+        let why = format!("{specifier:?} is a link out of the project's folder");
+        return Err(Unresolved::Refused(why));
+    };
+    let package = found.package_json();
+    let is_module = |package: &Arc<PackageJson>| package.r#type() == Some(PackageType::Module);
+    Ok(Target::File {
+        path: path.to_owned(),
+        is_module: package.is_some_and(is_module),
+        has_side_effects: package.and_then(|package| side_effects(package, path)),
+    })
 }
 
 /// Whether a file belongs to a package that was installed.

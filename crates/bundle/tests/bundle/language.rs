@@ -90,6 +90,17 @@ fn every_ending_can_be_the_program() {
 }
 
 #[test]
+fn the_program_is_the_file_that_is_named() {
+    let project = Project::new(&[
+        ("main.js", "export const main = () => 'js';"),
+        ("main.ts", "export const main = () => 'ts';"),
+        ("main/index.ts", "export const main = () => 'folder';"),
+    ]);
+    assert_eq!(project.run("main.js"), json!("js"));
+    assert_eq!(project.run("main.ts"), json!("ts"));
+}
+
+#[test]
 fn decorators_are_typescripts_if_the_settings_say_so() {
     let main = r#"
 const log: string[] = [];

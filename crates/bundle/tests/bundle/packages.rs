@@ -190,8 +190,14 @@ fn links_inside_of_the_root_are_followed() {
 fn names_of_globals_may_be_taken() {
     // As lodash-es does: hoisted, and not set when the script begins.
     let project = Project::new(&[
-        ("main.ts", "import { tag } from './tag'; import * as all from './tag'; export default 1; export const main = () => [tag, Object.keys(all), typeof all.tag];"),
-        ("tag.ts", "var Symbol = globalThis.Symbol; var Object_ = Object; var Promise = 1; export const tag = typeof Symbol.iterator + Promise + typeof Object_;"),
+        (
+            "main.ts",
+            "import { tag } from './tag'; import * as all from './tag'; export default 1; export const main = () => [tag, Object.keys(all), typeof all.tag];",
+        ),
+        (
+            "tag.ts",
+            "var Symbol = globalThis.Symbol; var Object_ = Object; var Promise = 1; export const tag = typeof Symbol.iterator + Promise + typeof Object_;",
+        ),
     ]);
     assert_eq!(project.run("main.ts"), json!(["symbol1function", ["tag"], "string"]));
 }
