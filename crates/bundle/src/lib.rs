@@ -34,6 +34,7 @@ mod folder;
 mod limits;
 mod locate;
 mod plugin;
+mod properties;
 mod resolve;
 
 mod error;

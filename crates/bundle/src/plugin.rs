@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use oxc::ast::ast::Decorator;
-use oxc::ast_visit::Visit;
+use oxc::ast_visit::{Visit, VisitMut};
 use oxc::span::GetSpan;
 use rolldown_common::side_effects::HookSideEffects;
 use rolldown_common::{ModuleType, ResolvedExternal};
@@ -22,6 +22,7 @@ use rolldown_plugin::{
 
 use crate::folder::{Folder, ROOT};
 use crate::limits::MOST_MODULES;
+use crate::properties::{self, Properties};
 use crate::resolve::{Resolvers, Target, Unresolved, is_packaged};
 
 /// The ending of a module's id that makes rolldown treat it as an ES module, as Node does
@@ -192,7 +193,7 @@ impl Plugin for Confined {
     async fn transform_ast(
         &self,
         _: &PluginContext,
-        args: HookTransformAstArgs<'_>,
+        mut args: HookTransformAstArgs<'_>,
     ) -> HookTransformAstReturn {
         let may_have = !self.has_decorators && args.ast.source().contains('@');
         if may_have && let Some(file) = file_of(args.id) {
@@ -208,6 +209,11 @@ impl Plugin for Confined {
                     ),
                 });
             }
+        }
+        if properties::may_have(args.ast.source()) {
+            args.ast.program.with_mut(|parts| {
+                Properties::new(parts.allocator).visit_program(parts.program);
+            });
         }
         Ok(args.ast)
     }

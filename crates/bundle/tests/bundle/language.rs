@@ -233,3 +233,20 @@ fn a_mark_at_the_start_of_a_file_is_no_character() {
     ]);
     assert_eq!(project.run("main.ts"), json!(1));
 }
+
+#[test]
+fn properties_of_characters_are_written_out() {
+    let project = Project::new(&[(
+        "main.ts",
+        r#"const word = /^[\p{L}\p{N}_]+$/u, not = /^\P{L}+$/u, sets = /^[\p{L}--[a-z]]+$/v, none = /^\p{2}$/;
+export const main = () => ["héllo1", "日本", "a-b"].map((text) => [word.test(text), not.test(text), sets.test(text)]).concat([[not.test("1 \ud800"), none.test("pp"), /[^\P{Lu}]/u.test("É")]]);"#,
+    )]);
+    assert!(!project.script().script.contains("p{L"), "{}", project.script().script);
+    let expected = json!([
+        [true, false, false],
+        [true, false, true],
+        [false, false, false],
+        [true, true, true]
+    ]);
+    assert_eq!(project.run("main.ts"), expected);
+}
