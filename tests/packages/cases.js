@@ -1,7 +1,8 @@
 // What each package is asked, and the answer that is right. A case is the body of a module:
-// `main` is called, and what it returns is compared.
+// `main` is called, and what it returns is compared. `lacks` is what a sandbox is known not to
+// have, and the package needs: the case has to fail with that word.
 
-const of = (name, code, answer) => ({ name, code, answer });
+const of = (name, code, answer, lacks) => ({ name, code, answer, lacks });
 
 export const cases = [
   of("zod", `import { z } from "zod"; const S = z.object({ a: z.string(), b: z.number().int().optional() }); export const main = () => [S.parse({ a: "x", c: 1 }), S.safeParse({ a: 1 }).success];`, [{ a: "x" }, false]),
@@ -61,5 +62,5 @@ export const cases = [
   of("minimatch", `import { minimatch } from "minimatch"; export const main = () => [minimatch("a/b/c.ts", "a/**/*.ts"), minimatch("a.js", "*.ts")];`, [true, false]),
   of("diff", `import { diffChars, createPatch } from "diff"; export const main = () => [diffChars("abc", "abd").length, createPatch("f", "a\\n", "b\\n").split("\\n").slice(-3, -1)];`, [3, ["-a", "+b"]]),
   of("acorn", `import { parse } from "acorn"; export const main = () => parse("let a = 1 + 2", { ecmaVersion: 2022 }).body[0].declarations[0].init.operator;`, "+"),
-  of("luxon", `import { DateTime } from "luxon"; export const main = () => DateTime.fromISO("2024-02-28T12:00:00Z", { zone: "utc" }).plus({ days: 2 }).toISODate();`, "2024-03-01"),
+  of("luxon", `import { DateTime } from "luxon"; export const main = () => DateTime.fromISO("2024-02-28T12:00:00Z", { zone: "utc" }).plus({ days: 2 }).toISODate();`, "2024-03-01", "Intl"),
 ];
