@@ -112,9 +112,9 @@ fi
 
 # --- the suites --------------------------------------------------------------
 
-# What stands on wasmtime is tested as it ships: built once, and as fast.
-shipped=(--release --target x86_64-unknown-linux-musl -p capsule-wasm -p capsule)
-others=(--workspace --exclude capsule-wasm --exclude capsule)
+# What stands on wasmtime or rolldown is tested as it ships: built once, and as fast.
+shipped=(--release --target x86_64-unknown-linux-musl -p capsule-wasm -p capsule-bundle -p capsule)
+others=(--workspace --exclude capsule-wasm --exclude capsule-bundle --exclude capsule)
 if cargo nextest --version >/dev/null 2>&1; then
   runner=(cargo nextest run --no-fail-fast)
 else

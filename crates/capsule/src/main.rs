@@ -7,6 +7,7 @@ mod answer;
 mod attack;
 mod bench;
 mod broker;
+mod bundling;
 mod commands;
 mod lockdown;
 mod packages;
@@ -39,6 +40,9 @@ pub(crate) struct Capsule {
 
 fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(code) = bundling::serve(&arguments) {
+        return code;
+    }
     // `exec` has its own errors, codes and JSON: they are those of capsule-run.
     if arguments.get(1).is_some_and(|verb| verb == "exec") {
         match commands::exec::run(&arguments[1..]) {

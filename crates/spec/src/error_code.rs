@@ -75,6 +75,7 @@ error_codes! {
     InvalidDeclaration = "E1010", Caller, false, "A task declares an option that cannot be honoured.";
     UnknownFunction = "E1011", Caller, false, "The program has no task of that name.";
     InvalidModule = "E1012", Caller, false, "The file is not a program in WebAssembly that can be run.";
+    InvalidSource = "E1013", Caller, false, "The program's source cannot be used.";
     NamespacesUnavailable = "E2001", Host, false, "This host does not let this user create namespaces.";
     SetupFailed = "E2002", Host, false, "A wall of the jail could not be built.";
     MountFailed = "E2003", Caller, false, "A path could not be mounted into the jail.";

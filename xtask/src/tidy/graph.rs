@@ -13,9 +13,17 @@ const EDGES: &[(&str, &[&str])] = &[
     ("capsule-jail", &["capsule-spec", "capsule-backend", "capsule-init"]),
     ("capsule-wasm", &["capsule-spec", "capsule-backend"]),
     ("capsule-engine", &["capsule-spec", "capsule-backend"]),
+    ("capsule-bundle", &["capsule-spec"]),
     (
         "capsule",
-        &["capsule-spec", "capsule-backend", "capsule-jail", "capsule-wasm", "capsule-engine"],
+        &[
+            "capsule-spec",
+            "capsule-backend",
+            "capsule-jail",
+            "capsule-wasm",
+            "capsule-engine",
+            "capsule-bundle",
+        ],
     ),
     ("capsule-tests", &["capsule-spec"]),
     ("guest-link", &[]),

@@ -1,0 +1,175 @@
+//! The other end of [`crate::child`]: starts the process, hears its answer, ends it.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
+
+use crate::child::Order;
+use crate::compile::Compiled;
+use crate::error::BundleError;
+use crate::limits::{Allowance, MOST_OUTPUT, STACK};
+
+/// The program that is the process: it calls [`crate::serve`] with its last argument.
+#[derive(Clone, Debug)]
+pub(crate) struct Helper {
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<OsString>,
+    pub(crate) allowance: Allowance,
+}
+
+/// A process that bundles. Dropped, it is killed.
+pub(crate) struct Running {
+    child: Child,
+    started: Instant,
+    allowance: Allowance,
+    answer: Vec<u8>,
+    said: Vec<u8>,
+}
+
+/// The script, its map, the trace, each escaped.
+const MOST_ANSWER: usize = 4 * MOST_OUTPUT;
+const MOST_SAID: usize = 16 << 10;
+
+impl Helper {
+    /// Starts bundling, beside whatever the caller does next.
+    pub(crate) fn start(&self, root: OwnedFd, entry: &str) -> Result<Running, BundleError> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
+        let Allowance { time, memory } = self.allowance;
+        let seconds = (time.as_secs() * 2).max(1);
+        let order = Order { entry: entry.to_owned(), threads, memory, seconds };
+        let order =
+            serde_json::to_string(&order).map_err(|error| BundleError::Start(error.into()))?;
+        let child = Command::new(&self.program)
+            .args(&self.arguments)
+            .arg(order)
+            // Nothing of the caller's environment can steer the bundler, or is seen by it.
+            .env_clear()
+            // Threads that a library starts parse, too.
+            .env("RUST_MIN_STACK", STACK.to_string())
+            .stdin(root)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(BundleError::Start)?;
+        let (started, allowance) = (Instant::now(), self.allowance);
+        Ok(Running { child, started, allowance, answer: Vec::new(), said: Vec::new() })
+    }
+}
+
+impl Running {
+    /// Waits for the answer. Takes no thread: a process that locks itself down has one.
+    pub(crate) fn finish(mut self) -> Result<Compiled, BundleError> {
+        let is_whole = self.hear().map_err(BundleError::Start)?;
+        // It has answered, or it never will.
+        let ended = if is_whole { self.child.wait() } else { self.end() };
+        let status = ended.map_err(BundleError::Start)?;
+        if !is_whole && self.started.elapsed() >= self.allowance.time {
+            return Err(self.timed_out());
+        }
+        if !status.success() {
+            return Err(self.verdict(status));
+        }
+        serde_json::from_slice(&self.answer)
+            .map_err(|error| BundleError::Crashed { how: format!("its answer is none: {error}") })
+    }
+
+    /// Reads until both pipes are closed; false if there was no time left, or too much.
+    fn hear(&mut self) -> io::Result<bool> {
+        let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let mut answer = File::from(OwnedFd::from(self.child.stdout.take().ok_or_else(closed)?));
+        let mut said = File::from(OwnedFd::from(self.child.stderr.take().ok_or_else(closed)?));
+        let mut is_open = [true, true];
+        while is_open != [false, false] {
+            let left = self.allowance.time.saturating_sub(self.started.elapsed());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            let mut waited: Vec<PollFd<'_>> = Vec::with_capacity(2);
+            let mut which = Vec::with_capacity(2);
+            for (index, file) in [&answer, &said].into_iter().enumerate() {
+                if is_open[index] {
+                    waited.push(PollFd::from_borrowed_fd(file.as_fd(), PollFlags::IN));
+                    which.push(index);
+                }
+            }
+            let until =
+                Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+            match poll(&mut waited, Some(&until)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => continue,
+                Ok(_) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let ready: Vec<usize> = which
+                .into_iter()
+                .zip(&waited)
+                .filter(|(_, polled)| !polled.revents().is_empty())
+                .map(|(index, _)| index)
+                .collect();
+            for index in ready {
+                is_open[index] = match index {
+                    0 => take(&mut answer, &mut self.answer, MOST_ANSWER)?,
+                    _ => take(&mut said, &mut self.said, MOST_SAID)?,
+                };
+                if self.answer.len() >= MOST_ANSWER {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn end(&mut self) -> io::Result<ExitStatus> {
+        let _ = self.child.kill();
+        self.child.wait()
+    }
+
+    fn timed_out(&self) -> BundleError {
+        BundleError::TimedOut { seconds: self.allowance.time.as_secs() }
+    }
+
+    fn verdict(&self, status: ExitStatus) -> BundleError {
+        let said = String::from_utf8_lossy(&self.said);
+        // What the standard library says before it ends the process.
+        if said.contains("has overflowed its stack")
+            || status.signal() == Some(Signal::SEGV.as_raw())
+        {
+            return BundleError::TooDeep;
+        }
+        if said.contains("memory allocation of") {
+            return BundleError::Memory { bytes: self.allowance.memory };
+        }
+        if matches!(status.signal(), Some(signal) if signal == Signal::XCPU.as_raw()) {
+            return self.timed_out();
+        }
+        let last = crate::problem::visible(said.trim(), 300);
+        BundleError::Crashed { how: format!("{status}; {last}") }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+/// Reads once; false at the end. What is over `most` is dropped.
+fn take(from: &mut File, to: &mut Vec<u8>, most: usize) -> io::Result<bool> {
+    let mut piece = [0; 64 << 10];
+    let read = loop {
+        match from.read(&mut piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => break other?,
+        }
+    };
+    let room = most.saturating_sub(to.len());
+    to.extend_from_slice(&piece[..read.min(room)]);
+    Ok(read > 0)
+}
