@@ -14,8 +14,6 @@ use crate::wire;
 const NAME: &str = "bundle-sources";
 
 /// Makes scripts, and keeps them in the user's cache.
-// Who runs scripts comes with the guest for JavaScript; until then tests hold this together.
-#[cfg_attr(not(test), expect(dead_code))]
 pub(crate) fn bundler() -> Bundler {
     let cache = wire::cache().join("bundles");
     Bundler::new("/proc/self/exe".into(), vec![NAME.into()], Some(cache))

@@ -13,6 +13,7 @@ mod lockdown;
 mod packages;
 mod program;
 mod progress;
+mod script;
 mod tree;
 mod wire;
 mod worker;

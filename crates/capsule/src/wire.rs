@@ -12,7 +12,7 @@ use capsule_jail::native::Native;
 use capsule_spec::{ErrorCode, Failure};
 use capsule_wasm::{Language as Guest, PACKAGES, Prepared, Progress, Runtime};
 
-use crate::packages;
+use crate::{packages, script};
 
 /// What runs other programs in WebAssembly.
 pub(crate) use capsule_wasm::{Command as WasmCommand, CommandLimits};
@@ -42,13 +42,17 @@ struct Loaded {
 }
 
 impl Runtimes {
-    /// What runs the tasks of a project, its packages in memory. May take minutes, the
-    /// first time on a machine.
+    /// What runs the tasks of a project, its packages in memory and its script made. May
+    /// take minutes, the first time on a machine.
     pub(crate) fn of(
         &self,
         project: &mut Project,
         progress: &dyn Progress,
     ) -> Result<Backends, Failure> {
+        script::beside(project, |project| self.guests(project, progress))
+    }
+
+    fn guests(&self, project: &mut Project, progress: &dyn Progress) -> Result<Backends, Failure> {
         let requirements = project.requirements()?;
         let key = (project.language(), requirements.clone());
         let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();

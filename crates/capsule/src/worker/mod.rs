@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use capsule_backend::guest::Channel;
 use capsule_engine::{
-    Answer, Backends, MountOption, Output, Project, RunLimits, Silent, Sink, Workflow,
+    Answer, Backends, Language, MountOption, Output, Project, RunLimits, Silent, Sink, Workflow,
 };
 use capsule_spec::{ErrorCode, Failure};
 use tokio::runtime::Handle;
@@ -301,7 +301,8 @@ impl Worker {
 
     async fn backends_of(&self, project: Project) -> Result<(Project, Backends), Failure> {
         // Most programs have no packages: nothing is looked up then.
-        if project.requirements()?.is_empty() && !project.mentions("jail") {
+        let is_plain = project.language() == Language::Python && !project.mentions("jail");
+        if is_plain && project.requirements()?.is_empty() {
             return Ok((project, self.backends().await?.clone()));
         }
         self.prepare(project).await

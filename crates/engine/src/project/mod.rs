@@ -392,6 +392,11 @@ impl Project {
         &self.entry
     }
 
+    /// What the user typed before the path below the folder: `examples/`.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// What it is written in.
     pub fn language(&self) -> Language {
         self.language
