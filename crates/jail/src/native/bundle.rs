@@ -28,6 +28,7 @@ modules! {
     "capsule.http": "sdk/python/src/capsule/http.py";
     // Shared with the guests in WebAssembly.
     "guest": "guests/python/guest/__init__.py";
+    "guest.chance": "guests/python/guest/chance.py";
     "guest.program": "guests/python/guest/program.py";
     "guest.report": "guests/python/guest/report.py";
     "guest.values": "guests/python/guest/values.py";

@@ -76,7 +76,9 @@ def _plain(value: Any, where: str, depth: int) -> Any:
         return value
     if kind is str:
         if not is_whole(value):
-            raise NotExact(f"{where} has half a character in it: use value.encode('utf-8', 'replace').decode()")
+            raise NotExact(
+                f"{where} has half a character in it: use value.encode('utf-8', 'replace').decode()"
+            )
         return value
     if kind is float:
         if not math.isfinite(value):

@@ -54,7 +54,6 @@ class TaskError(CapsuleError):
         # An exception or a crash may not come again; a limit will.
         self.retryable = code in ("E3008", "E3009")
 
-
     @classmethod
     def told(cls, task: str, kind: str, message: str, detail: str) -> CapsuleError:
         """The error of a call, as a sandbox hears it: ``detail`` is a code, and then a traceback."""
