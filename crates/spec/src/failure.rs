@@ -59,7 +59,13 @@ impl std::fmt::Display for Printable<'_> {
 impl std::fmt::Display for Failure {
     /// `error[E2003]: message`, and the hint on a line of its own.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "error[{}]: {}", self.code, Printable(&self.message))?;
+        write!(f, "error[{}]: ", self.code)?;
+        // Lines of the user's source are shown as such; indented, they cannot pass for ours.
+        let lines = if self.code == ErrorCode::InvalidSource { usize::MAX } else { 1 };
+        for (number, line) in self.message.splitn(lines, '\n').enumerate() {
+            let indent = if number == 0 { "" } else { "\n  " };
+            write!(f, "{indent}{}", Printable(line))?;
+        }
         match &self.hint {
             Some(hint) => write!(f, "\nhint: {}", Printable(hint)),
             None => Ok(()),
