@@ -11,6 +11,7 @@ Every run's answer is checked: a run that fails ends the benchmark.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -299,27 +300,37 @@ def main():
     parser.add_argument("--rounds", type=int, default=40, help="rounds of the first table (default 40)")
     parser.add_argument("--edits", type=int, default=1, help="edits of the peer, seconds each (default 1)")
     parser.add_argument("--only", action="append", choices=["starts", "calls", "processor"], help="one part; may be given again")
-    parser.add_argument("--json", metavar="FILE", help="write all figures there")
+    parser.add_argument("--json", metavar="FILE", help="write all figures there; - is the standard output")
     options = parser.parse_args()
-    output = options.json and Path(options.json).resolve()
+    is_answer = options.json == "-"
+    output = None if is_answer else options.json and Path(options.json).resolve()
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
     work = Path(tempfile.mkdtemp(prefix="capsule-bench."))
     try:
-        bench = Bench(options, work)
-        load = os.getloadavg()
-        kernel = f"{platform.system()} {platform.release()}"
-        print(f"{os.cpu_count()} processors, {kernel}, load {load[0]:.1f} at the start")
-        parts = options.only or ["starts", "calls", "processor"]
-        found = {part: getattr(bench, part)() for part in parts}
-        load_after = os.getloadavg()
-        print(f"\nload {load_after[0]:.1f} at the end")
-        if output:
-            about = {"processors": os.cpu_count(), "kernel": kernel, "load": [load[0], load_after[0]]}
-            output.write_text(json.dumps({**about, **found}, indent=2) + "\n")
+        # Tables are for people: they make way for an answer.
+        with contextlib.redirect_stdout(sys.stderr if is_answer else sys.stdout):
+            found = measure(options, work)
+        text = json.dumps(found, indent=2) + "\n"
+        if is_answer:
+            print(text, end="")
+        elif output:
+            output.write_text(text)
     finally:
         os.chdir("/")
         shutil.rmtree(work, ignore_errors=True)
+
+
+def measure(options, work):
+    bench = Bench(options, work)
+    load = os.getloadavg()
+    kernel = f"{platform.system()} {platform.release()}"
+    print(f"{os.cpu_count()} processors, {kernel}, load {load[0]:.1f} at the start")
+    parts = options.only or ["starts", "calls", "processor"]
+    found = {part: getattr(bench, part)() for part in parts}
+    load_after = os.getloadavg()
+    print(f"\nload {load_after[0]:.1f} at the end")
+    return {"processors": os.cpu_count(), "kernel": kernel, "load": [load[0], load_after[0]], **found}
 
 
 main()

@@ -22,6 +22,8 @@ fn doctor_tells_every_wall_and_tries_a_run() {
             let is_full = wall["state"] == "full";
             assert!(is_full || (wall["why"].is_string() && wall["remedy"].is_string()), "{wall}");
         }
+        // The file that tells is open on this machine, to everybody for their own memory.
+        assert_eq!(report["wasm"]["recycling"], "written-pages");
     }
 }
 
@@ -37,6 +39,23 @@ fn the_benchmark_measures_this_host() {
         assert!(figure("p50_us") <= figure("p99_us"), "{row}");
     }
     assert!(report["memory_on_top_kib"].as_u64().is_some_and(|kib| kib > 0));
+}
+
+#[test]
+fn the_benchmark_of_tasks_compares_with_native_python() {
+    let run = capsule(&["bench", "wasm", "--rounds", "5", "--json"]).finish().ended_with(0);
+    let report = run.json();
+    let names = |part: &serde_json::Value| {
+        let rows = part.as_array().expect("rows are a list");
+        rows.iter().map(|row| row["name"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    let starts: Vec<String> = names(&report["starts"]);
+    assert!(starts.contains(&"capsule run".to_owned()), "{report}");
+    assert!(starts.contains(&"python3 -c pass".to_owned()), "{report}");
+    assert_eq!(report["calls"].as_array().map(Vec::len), Some(2), "{report}");
+    for row in report["processor"].as_array().expect("rows are a list") {
+        assert!(row["ratio"].as_f64().is_some_and(|ratio| ratio > 0.0), "{row}");
+    }
 }
 
 #[test]

@@ -17,6 +17,9 @@ use crate::{packages, script};
 /// What runs other programs in WebAssembly.
 pub(crate) use capsule_wasm::{Command as WasmCommand, CommandLimits};
 
+/// How memories of WebAssembly are used again here.
+pub(crate) use capsule_wasm::Recycling;
+
 /// Every backend of this binary.
 pub(crate) fn backends() -> Vec<Box<dyn Backend>> {
     vec![jail()]

@@ -8,12 +8,14 @@ mod oci;
 mod overhead;
 mod report;
 mod samples;
+mod tasks;
 
 use std::io::{IsTerminal, Write};
 
 pub(crate) use report::Report;
 use report::Row;
 use samples::Samples;
+pub(crate) use tasks::wasm;
 
 /// Starts `/bin/true` in every sandbox of this host, `rounds` times each.
 pub(crate) fn jail(rounds: u32) -> anyhow::Result<Report> {

@@ -25,10 +25,16 @@ impl Doctor {
         let lockdown = lockdown::try_out();
         let text = if self.json {
             let backends: Vec<_> = found.iter().map(to_json).collect();
-            let found = json!({ "backends": backends, "lockdown": lockdown_to_json(&lockdown) });
+            let lockdown = lockdown_to_json(&lockdown);
+            let (recycling, _) = recycling();
+            let wasm = json!({ "recycling": recycling });
+            let found = json!({ "backends": backends, "lockdown": lockdown, "wasm": wasm });
             format!("{}\n", serde_json::to_string_pretty(&found)?)
         } else {
-            found.iter().map(to_text).collect::<String>() + &lockdown_to_text(&lockdown)
+            let (_, recycling) = recycling();
+            found.iter().map(to_text).collect::<String>()
+                + &lockdown_to_text(&lockdown)
+                + &format!("wasm: {recycling}\n")
         };
         answer::give(&text)?;
         let usable = found.iter().any(|capabilities| capabilities.usable.is_ok());
@@ -44,6 +50,20 @@ fn to_json(capabilities: &Capabilities) -> serde_json::Value {
         "error": capabilities.usable.as_ref().err(),
         "walls": capabilities.walls,
     })
+}
+
+/// How used memories of sandboxes in WebAssembly are made new, in a word and in a line.
+fn recycling() -> (&'static str, &'static str) {
+    match wire::Recycling::of_this_host() {
+        wire::Recycling::WrittenPages => (
+            "written-pages",
+            "used memories are made new page by page, as /proc/self/pagemap tells",
+        ),
+        wire::Recycling::WholeMapping => (
+            "whole-mapping",
+            "used memories are mapped anew, because /proc/self/pagemap is closed; slower, as clean",
+        ),
+    }
 }
 
 fn lockdown_to_json(tried: &Result<LockdownReport, Failure>) -> serde_json::Value {

@@ -19,6 +19,20 @@ pub enum Recycling {
     WholeMapping,
 }
 
+impl Recycling {
+    /// What this process can do here, found out by trying.
+    pub fn of_this_host() -> Self {
+        Self::by(Pagemap::open().as_ref())
+    }
+
+    fn by(pagemap: Option<&Pagemap>) -> Self {
+        match pagemap {
+            Some(_) => Self::WrittenPages,
+            None => Self::WholeMapping,
+        }
+    }
+}
+
 /// Makes the memories of guests from one image.
 #[derive(Clone)]
 pub(crate) struct Pool {
@@ -72,10 +86,7 @@ impl Pool {
 
     /// How used slots are made new on this host.
     pub(crate) fn recycling(&self) -> Recycling {
-        match self.shared.pagemap {
-            Some(_) => Recycling::WrittenPages,
-            None => Recycling::WholeMapping,
-        }
+        Recycling::by(self.shared.pagemap.as_ref())
     }
 }
 
