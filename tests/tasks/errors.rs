@@ -46,6 +46,13 @@ fn e1005_a_grant_in_the_place_of_the_private_files() {
 }
 
 #[test]
+fn e1013_source_that_cannot_be_read() {
+    let program = Program::new("").with("main.ts", "export const x: = 3;\n");
+    let run = program.run(&["--json", "main.ts"]).finish();
+    fails(run, "E1013", &["main.ts:1:17", "export const x"]);
+}
+
+#[test]
 fn e1007_settings_that_would_be_ignored() {
     for (text, word) in [
         ("[tasks]\ndefault_rams = \"1\"\n", "default_ram"),
