@@ -85,8 +85,8 @@ local_run='
   const told = JSON.stringify(await main());
   if (told !== process.argv[2]) { console.error(told); process.exit(1); }'
 for pair in 'analyze:{"processed":5,"status":"complete"}' 'hello:"Hello from Capsule!"' 'files:"from a file"'; do
-  name="${pair%%:*}" expected="${pair#*:}"
-  check "$name in node" in_project node --input-type=module -e "$local_run" "$project/built/$name.js" "$expected"
+  program="${pair%%:*}" expected="${pair#*:}"
+  check "$program in node" in_project node --input-type=module -e "$local_run" "$project/built/$program.js" "$expected"
 done
 
 # The whole of it, in every runtime. It has to end by itself, too.
@@ -114,16 +114,19 @@ case "$told" in
     ;;
   *)
     for pair in 'analyze:{"processed":5,"status":"complete"}' 'hello:"Hello from Capsule!"' 'files:"from a file"'; do
-      name="${pair%%:*}" expected="${pair#*:}"
+      program="${pair%%:*}" expected="${pair#*:}"
       runs() {
-        in_project "$CAPSULE_BIN" run "$name.ts" --json >"$work/told" || return 1
+        if ! in_project "$CAPSULE_BIN" run "$program.ts" --json >"$work/told"; then
+          cat "$work/told"
+          return 1
+        fi
         node -e '
           const told = JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
           const found = JSON.stringify(told.result);
           if (!told.success || found !== process.argv[2]) { console.error(told); process.exit(1); }' \
           "$work/told" "$expected"
       }
-      check "$name in a sandbox" runs
+      check "$program in a sandbox" runs
     done
     runner() { [ "$(in_project node built/runner.js)" = "true Hello from Capsule! null main" ]; }
     check "run() of the package" runner
