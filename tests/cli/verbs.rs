@@ -42,6 +42,12 @@ fn the_benchmark_measures_this_host() {
 }
 
 #[test]
+fn a_benchmark_refuses_what_it_would_ignore() {
+    let run = capsule(&["bench", "jail", "--peer", "venv"]).finish().ended_with(1);
+    assert!(run.errors().contains("--peer belongs to capsule bench wasm"), "{run}");
+}
+
+#[test]
 fn the_benchmark_of_tasks_compares_with_native_python() {
     let run = capsule(&["bench", "wasm", "--rounds", "5", "--json"]).finish().ended_with(0);
     let report = run.json();

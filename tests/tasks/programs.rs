@@ -227,3 +227,31 @@ fn packages_are_installed_once_and_imported() {
     let again = program.answer(&[]).ended_with(0);
     assert_eq!(again.errors(), "", "nothing is installed twice");
 }
+
+/// A program is loaded once for all its sub-tasks; what differs from sandbox to sandbox
+/// must not come from that load.
+#[test]
+fn chance_and_time_are_each_sandboxs_own() {
+    const DRAWS: &str = "import random\nfrom capsule import task\n@task\ndef draw(n):\n    \
+        return random.random()\n@task\ndef main():\n    return [draw(0), draw(1), random.random()]\n";
+    let drawn = |text: &str| {
+        let program = Program::new(text);
+        let run = || program.answer(&[]).ended_with(0).json()["result"].clone();
+        [run(), run()]
+            .iter()
+            .flat_map(|found| found.as_array().unwrap().clone())
+            .collect::<Vec<_>>()
+    };
+    let mut numbers: Vec<String> = drawn(DRAWS).iter().map(ToString::to_string).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!(numbers.len(), 6, "{numbers:?}");
+    // A program that seeds at its top level has the same numbers everywhere.
+    let seeded = drawn(&format!("import random\nrandom.seed(5)\n{DRAWS}"));
+    assert!(seeded.iter().all(|number| *number == seeded[0]), "{seeded:?}");
+    let program = Program::new(
+        "import time\nfrom capsule import task\nLOADED = time.monotonic_ns()\n@task\ndef loaded(n):\n    \
+         return LOADED\n@task\ndef main():\n    time.sleep(0.01)\n    return time.monotonic_ns() - LOADED, loaded(0), loaded(1)\n",
+    );
+    program.answer(&[]).ended_with(0);
+}

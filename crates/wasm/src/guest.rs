@@ -218,6 +218,7 @@ impl WasmGuest {
         if self.instance.is_none() {
             let overlay = self.kept.as_ref().map(|kept| kept.overlay.clone());
             let length = overlay.as_ref().map(|overlay| overlay.length());
+            let fuel = self.store.get_fuel().map_err(|error| self.crashed(error))?;
             let make = self.runtime.guest.instantiate_async(&mut self.store);
             let (instance, memory) = starting(overlay, make).await;
             let instance = instance.map_err(|error| self.crashed(error))?;
@@ -229,12 +230,11 @@ impl WasmGuest {
             }
             let roots = self.kept.as_ref().map_or(self.runtime.roots, |kept| kept.roots);
             if roots > 0 {
-                let fuel = self.store.get_fuel().map_err(|error| self.crashed(error))?;
                 let woken = instance.call_wake(&mut self.store, roots).await;
                 woken.map_err(|error| self.crashed(error))?;
-                // A task costs the same, whether its program was loaded here or before.
-                self.store.set_fuel(fuel).map_err(|error| self.crashed(error))?;
             }
+            // A task costs the same, whether its program was loaded here or before.
+            self.store.set_fuel(fuel).map_err(|error| self.crashed(error))?;
             self.instance = Some(instance);
         }
         let instance = self.instance.as_ref().expect("made above");

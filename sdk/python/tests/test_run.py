@@ -237,6 +237,18 @@ def test_the_environment_is_todays(program: Program, monkeypatch: pytest.MonkeyP
     assert run_sync(path)["result"] == [None, 0]
 
 
+def test_the_same_fuel_however_often_it_ran(program: Program) -> None:
+    # From the third run on the worker begins with the memory in which it was loaded.
+    path = program(
+        "from capsule import task\n@task\ndef child(n): return n * n\n@task\ndef main(): return child(7)"
+    )
+    runs = [run_sync(path) for _ in range(5)]
+    assert {result["execution"]["fuel_consumed"] for result in runs} == {
+        runs[0]["execution"]["fuel_consumed"]
+    }
+    assert [result["result"] for result in runs] == [49] * 5
+
+
 def test_many_at_once(program: Program) -> None:
     path = program("import time\ndef main(n):\n time.sleep(0.2)\n return n")
 

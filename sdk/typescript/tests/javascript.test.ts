@@ -1,4 +1,4 @@
-/** TypeScript and JavaScript in the sandbox, if this binary runs them. */
+/** TypeScript and JavaScript that is given as text, once a worker knows its language. */
 
 import { describe, expect, test } from "vitest";
 
@@ -6,7 +6,7 @@ import { run, runJavaScript, TaskError } from "../src/runner.js";
 import { hasJavaScript } from "./setup.js";
 
 const isThere = await hasJavaScript();
-if (!isThere) process.stderr.write("skipped: this capsule runs no TypeScript\n");
+if (!isThere) process.stderr.write("skipped: a worker takes no TypeScript as text yet\n");
 
 describe.skipIf(!isThere)("TypeScript", () => {
   const typescript = (source: string, args: unknown[] = []) =>

@@ -36,6 +36,7 @@ impl Bench {
         if let Suite::Wasm = self.suite {
             return bench::wasm(self.rounds, self.peer.as_deref(), self.json);
         }
+        anyhow::ensure!(self.peer.is_none(), "--peer belongs to capsule bench wasm");
         let report = bench::jail(self.rounds)?;
         if self.json {
             answer::give(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
