@@ -219,7 +219,8 @@ fn request(method: &str, port: &str, path: &str) -> String {
 
 fn ask(request: &[u8]) -> io::Result<String> {
     let mut door = TcpStream::connect(DOOR)?;
-    door.set_read_timeout(Some(Duration::from_secs(4)))?;
+    // Others may still wait in the line; a slow machine works it off slowly.
+    door.set_read_timeout(Some(Duration::from_secs(8)))?;
     door.write_all(request)?;
     let mut answer = Vec::new();
     let mut piece = [0; 4096];
