@@ -49,11 +49,18 @@ pub(crate) fn enter(project: &Project, is_verbose: bool) -> Result<Locked, Failu
     Ok(locked)
 }
 
+/// Says that this process has begun again.
+const AGAIN: &str = "CAPSULE_STARTED_OVER";
+
+/// Whether [`be_alone`] may still begin this program again.
+pub(crate) fn may_start_over() -> bool {
+    std::env::var_os(AGAIN).is_none()
+}
+
 /// Makes sure that this process has no other thread. The engine's compiler leaves some
 /// behind, which no lock-down of ours reaches and no fork copies. It has just stored what
 /// it made, so this program begins again, and does not need it.
 pub(crate) fn be_alone() -> Result<(), Failure> {
-    const AGAIN: &str = "CAPSULE_STARTED_OVER";
     if Lockdown::can_narrow() {
         return Ok(());
     }
@@ -61,7 +68,7 @@ pub(crate) fn be_alone() -> Result<(), Failure> {
         let message = format!("this process cannot lock itself down: {why}");
         Failure::new(ErrorCode::SystemFailure, message)
     };
-    if std::env::var_os(AGAIN).is_some() {
+    if !may_start_over() {
         return Err(failed("it has threads already"));
     }
     let error = Command::new("/proc/self/exe")
@@ -106,12 +113,17 @@ impl Locked {
 
     fn tell(&self, what: &str, report: &LockdownReport) {
         if self.is_verbose {
-            let mut stderr = io::stderr().lock();
-            let _ = writeln!(stderr, "capsule: {what} in {:.0?}", report.took);
-            for line in &report.weaker {
-                let _ = writeln!(stderr, "capsule: weaker: {line}");
-            }
+            tell(what, report);
         }
+    }
+}
+
+/// Tells what was given up, and which wall is weaker than on other hosts.
+pub(crate) fn tell(what: &str, report: &LockdownReport) {
+    let mut stderr = io::stderr().lock();
+    let _ = writeln!(stderr, "capsule: {what} in {:.0?}", report.took);
+    for line in &report.weaker {
+        let _ = writeln!(stderr, "capsule: weaker: {line}");
     }
 }
 

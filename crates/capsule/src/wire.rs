@@ -15,7 +15,7 @@ use capsule_wasm::{Language as Guest, PACKAGES, Prepared, Progress, Runtime};
 use crate::{packages, script};
 
 /// What runs other programs in WebAssembly.
-pub(crate) use capsule_wasm::{Command as WasmCommand, CommandLimits};
+pub(crate) use capsule_wasm::{Command as WasmCommand, CommandLimits, Seal};
 
 /// How memories of WebAssembly are used again here.
 pub(crate) use capsule_wasm::Recycling;

@@ -23,7 +23,7 @@ mod layer;
 mod memory;
 mod runtime;
 
-pub use command::{Command, CommandLimits};
+pub use command::{Command, CommandLimits, Seal};
 pub use guest::Runtime;
 pub use layer::{LayerError, Layered, PACKAGES, Packages};
 pub use memory::Recycling;

@@ -273,11 +273,11 @@ const THREADS: Group = Group {
         ),
         rule!(
             ALLOW,
-            "who am I; sleeping, and the clock where the vDSO has none"
+            "who am I, and what have I used; sleeping, and the clock where the vDSO has none"
             => [
                 SYS_getpid, SYS_gettid, SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid,
                 SYS_uname, SYS_clock_gettime, SYS_clock_getres, SYS_clock_nanosleep,
-                SYS_nanosleep, SYS_gettimeofday,
+                SYS_nanosleep, SYS_gettimeofday, SYS_getrusage,
             ]
         ),
         rule!(ALLOW, "the broker's end is waited for" => [SYS_wait4]),

@@ -9,7 +9,8 @@
 //!     │  files     the mounts, opened without following links
 //!     │  streams   the caller's descriptors, duplicated
 //!     ▼
-//!   Ready: nothing of the host is opened from here on, but what is below the mounts.
+//!   Ready: nothing of the host is opened from here on, but what is below the mounts;
+//!     │    so the process gives up everything else ([`Seal`])
 //! ```
 //!
 //! Who attacks, and what meets them:
@@ -41,7 +42,6 @@ use capsule_spec::{ByteSize, ErrorCode, ExecutionId, Failure, Fuel, Mount, Outco
 use wasmtime::Engine;
 use wasmtime_wasi::WasiCtxBuilder;
 
-use crate::runtime;
 use program::Code;
 use state::State;
 use streams::{Descriptor, Sink, Stream};
@@ -91,6 +91,19 @@ impl Default for CommandLimits {
     }
 }
 
+/// What a process gives up before the program's first instruction.
+pub trait Seal {
+    /// Whether the process may begin again in [`Seal::close`] if it has threads: compiling
+    /// may leave some behind then.
+    fn may_start_over(&self) -> bool;
+
+    /// Gives it up. Everything that the run needs is open, but for files below the mounts.
+    ///
+    /// # Errors
+    /// When it cannot be given up; then the program does not run.
+    fn close(&self) -> Result<(), Failure>;
+}
+
 impl Command {
     /// A program without arguments and rights, under the default limits.
     pub fn new(program: impl Into<PathBuf>) -> Self {
@@ -105,7 +118,7 @@ impl Command {
     }
 
     /// Runs it to its end. `cache` is a private folder for compiled programs; without
-    /// one, each run compiles.
+    /// one, each run compiles. Without a `seal` the process keeps all that it can do.
     ///
     /// Meant for a process that runs one program: time and memory are measured of the
     /// whole process, and a program that is stuck in the compiler or in a call of the
@@ -119,8 +132,13 @@ impl Command {
         id: ExecutionId,
         output: Output,
         cache: Option<&Path>,
+        seal: Option<&dyn Seal>,
     ) -> Result<Outcome, BackendError> {
-        let ready = Ready::open(self, output, cache)?;
+        let may_leave_threads = seal.is_none_or(|seal| seal.may_start_over());
+        let ready = Ready::open(self, output, cache, may_leave_threads)?;
+        if let Some(seal) = seal {
+            seal.close().map_err(program::refused)?;
+        }
         ready.run(self, id)
     }
 }
@@ -137,13 +155,17 @@ struct Ready {
 }
 
 impl Ready {
-    fn open(command: &Command, output: Output, cache: Option<&Path>) -> Result<Self, BackendError> {
-        let broken = |error: wasmtime::Error| system("build the sandbox", &format!("{error:#}"));
-        let engine = runtime::compiler().map_err(broken)?;
+    fn open(
+        command: &Command,
+        output: Output,
+        cache: Option<&Path>,
+        may_leave_threads: bool,
+    ) -> Result<Self, BackendError> {
         let counters = usage::Counters::open();
         let limits = &command.limits;
-        let code =
-            program::load(&engine, &command.program, cache, limits.compile_timeout, &counters)?;
+        let patience = limits.compile_timeout;
+        let (engine, code) =
+            program::load(&command.program, cache, patience, may_leave_threads, &counters)?;
         let (to_stdout, to_stderr) = match output {
             Output::Captured => (None, None),
             Output::Inherited => (

@@ -2,6 +2,10 @@
 //!
 //! The file is a stranger's. It is never loaded as machine code: what is mapped comes
 //! from the private cache, and what is there was compiled here, from these very bytes.
+//!
+//! Compiling on many threads leaves them behind, and a process with threads cannot lock
+//! itself down. So what is small, and what cannot be stored, is compiled on one; after the
+//! rest the caller begins again, and finds the code in the cache.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -16,7 +20,7 @@ use wasmtime::{Engine, Module};
 
 use super::usage::Counters;
 use super::{system, watch};
-use crate::runtime::{self, Cache};
+use crate::runtime::{self, Cache, Threads};
 
 /// Compiled.
 #[derive(Clone)]
@@ -25,6 +29,18 @@ pub(super) enum Code {
     Module(Module),
     /// A component.
     Component(Component),
+}
+
+impl Code {
+    /// Makes now what is otherwise made for the first instance: later there may be no right
+    /// to.
+    fn mapped(self) -> wasmtime::Result<Self> {
+        match &self {
+            Self::Module(module) => module.initialize_copy_on_write_image()?,
+            Self::Component(component) => component.initialize_copy_on_write_image()?,
+        }
+        Ok(self)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,45 +58,59 @@ const MOST_COMPILER_MEMORY: u64 = 2 << 30;
 /// What compiles faster than it is stored is not stored.
 const WORTH_STORING: Duration = Duration::from_millis(25);
 
+/// Below this, one thread compiles about as fast as many.
+const SMALL: usize = 64 << 10;
+
 /// Compiled programs that are kept, and the bytes that they may take.
 const MOST_KEPT: usize = 64;
 const MOST_KEPT_BYTES: u64 = 1 << 30;
 
 const CODE: &str = "code.cwasm";
 
-/// Reads and compiles a program, or finds it compiled.
+/// Reads and compiles a program, or finds it compiled. `may_leave_threads`, if the code is
+/// in the cache then.
 pub(super) fn load(
-    engine: &Engine,
     path: &Path,
     cache: Option<&Path>,
     patience: Duration,
+    may_leave_threads: bool,
     counters: &Counters,
-) -> Result<Code, BackendError> {
+) -> Result<(Engine, Code), BackendError> {
     let bytes = read(path)?;
+    let broken = |error: wasmtime::Error| system("build the sandbox", &format!("{error:#}"));
+    let engine = runtime::compiler(Threads::One).map_err(broken)?;
     let kind = recognise(&bytes, path).map_err(refused)?;
     // A cache that cannot be used costs time, not the run.
     let cache = cache.and_then(|path| Some((Cache::open(path).ok()?, path)));
     let key = format!(
         "command-{}-{:016x}",
         &blake3::hash(&bytes).to_hex()[..32],
-        runtime::compatibility(engine)
+        runtime::compatibility(&engine)
     );
     if let Some((cache, _)) = &cache
         && let Ok(entry) = cache.entry(&key)
     {
         let path = entry.path.join(CODE);
         let found = match kind {
-            Kind::Module => runtime::load_module(engine, &path).map(Code::Module),
-            Kind::Component => runtime::load(engine, &path).map(Code::Component),
+            Kind::Module => runtime::load_module(&engine, &path).map(Code::Module),
+            Kind::Component => runtime::load(&engine, &path).map(Code::Component),
         };
-        if let Ok(code) = found {
-            return Ok(code);
+        if let Ok(code) = found.and_then(Code::mapped) {
+            return Ok((engine, code));
         }
     }
+    let threads = match may_leave_threads && cache.is_some() && bytes.len() >= SMALL {
+        true => Threads::All,
+        false => Threads::One,
+    };
+    let engine = match threads {
+        Threads::All => runtime::compiler(threads).map_err(broken)?,
+        Threads::One => engine,
+    };
     let begun = Instant::now();
-    let code = compile(engine, kind, bytes, begun + patience, counters)?;
+    let code = compile(&engine, kind, bytes, begun + patience, counters)?;
     if let Some((cache, path)) = &cache
-        && begun.elapsed() >= WORTH_STORING
+        && (threads == Threads::All || begun.elapsed() >= WORTH_STORING)
     {
         let image = match &code {
             Code::Module(module) => module.serialize(),
@@ -91,7 +121,7 @@ pub(super) fn load(
             let _ = cache.create(&key, &[(CODE, &image)]);
         }
     }
-    Ok(code)
+    Ok((engine, code.mapped().map_err(broken)?))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, BackendError> {

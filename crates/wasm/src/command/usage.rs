@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::sys::process_times;
 
-/// The kernel's counters, opened once: later the files may be out of reach.
+/// The kernel's counters, asked for once: later the files may be out of reach.
 pub(super) struct Counters {
     memory: Option<File>,
     transfers: Option<File>,
+    page: u64,
 }
 
 /// What they said at one moment.
@@ -24,7 +25,8 @@ pub(super) struct Usage {
 impl Counters {
     pub(super) fn open() -> Self {
         let open = |path| File::open(path).ok();
-        Self { memory: open("/proc/self/statm"), transfers: open("/proc/self/io") }
+        let page = rustix::param::page_size() as u64;
+        Self { memory: open("/proc/self/statm"), transfers: open("/proc/self/io"), page }
     }
 
     /// Memory of this process alone: what it shares with files is not counted. Zero
@@ -34,7 +36,7 @@ impl Counters {
         // proc_pid_statm(5): size, resident, shared, all in pages.
         let mut pages = text.split(' ').map(|number| number.parse::<u64>().unwrap_or(0)).skip(1);
         let (resident, shared) = (pages.next().unwrap_or(0), pages.next().unwrap_or(0));
-        resident.saturating_sub(shared) * rustix::param::page_size() as u64
+        resident.saturating_sub(shared) * self.page
     }
 
     pub(super) fn read(&self) -> Usage {

@@ -40,15 +40,20 @@ pub(super) fn watch<T: Send + 'static>(
 ) -> io::Result<Watched<T>> {
     let at_first = counters.private_memory();
     let (tell, told) = mpsc::sync_channel(1);
-    thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(move || {
-        // Nobody may listen any more.
-        let _ = tell.send(work());
-    })?;
+    let worker =
+        thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(move || {
+            // Nobody may listen any more.
+            let _ = tell.send(work());
+        })?;
     let end = deadline + GRACE;
     loop {
         let left = end.saturating_duration_since(Instant::now());
         match told.recv_timeout(left.min(INTERVAL)) {
-            Ok(done) => return Ok(Watched::Done(done)),
+            Ok(done) => {
+                // It has nothing left to do but to be gone.
+                let _ = worker.join();
+                return Ok(Watched::Done(done));
+            }
             Err(RecvTimeoutError::Disconnected) => return Ok(Watched::Died),
             Err(RecvTimeoutError::Timeout) if left.is_zero() => return Ok(Watched::OutOfTime),
             Err(RecvTimeoutError::Timeout) => {

@@ -11,9 +11,20 @@ use crate::memory::{Pool, Stacks};
 /// deadline be looked at: a fifth of a millisecond.
 pub(crate) const FUEL_SLICE: u64 = 2_000_000;
 
+/// What compiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// The one that asks for it.
+    One,
+    /// One for each processor. They stay for as long as the process does.
+    All,
+}
+
 /// An engine that compiles guests.
-pub(crate) fn compiler() -> wasmtime::Result<Engine> {
-    Engine::new(&settings())
+pub(crate) fn compiler(threads: Threads) -> wasmtime::Result<Engine> {
+    let mut settings = settings();
+    settings.parallel_compilation(threads == Threads::All);
+    Engine::new(&settings)
 }
 
 /// An engine whose guests' memories and stacks come from pools.

@@ -7,7 +7,7 @@ mod strip;
 mod sys;
 
 pub(crate) use cache::Cache;
-pub(crate) use engine::{FUEL_SLICE, compiler, runner};
+pub(crate) use engine::{FUEL_SLICE, Threads, compiler, runner};
 pub(crate) use prepare::compatibility;
 pub use prepare::{PrepareError, Prepared, Progress, Stage};
 pub use strip::StripError;

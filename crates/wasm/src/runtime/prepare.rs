@@ -8,7 +8,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::cache::{Cache, Entry};
-use super::{Language, engine, strip, sys};
+use super::{Language, Threads, engine, strip, sys};
 use crate::memory::Image;
 
 /// A step of the work, for people who wait.
@@ -94,8 +94,8 @@ pub(super) fn prepare(
         return Err(PrepareError::NotCarried { language: name });
     }
     let failed = |source| PrepareError::Cache { path: cache.display().to_string(), source };
-    let engine =
-        engine::compiler().map_err(|source| PrepareError::Engine { language: name, source })?;
+    let engine = engine::compiler(Threads::All)
+        .map_err(|source| PrepareError::Engine { language: name, source })?;
     let key = format!("{name}-{}-{:016x}", &hash[..16], compatibility(&engine));
     let cache = Cache::open(cache).map_err(failed)?;
     if let Ok(entry) = cache.entry(&key) {

@@ -15,7 +15,8 @@ fn compiled_programs_are_kept_and_not_believed() {
     let place = Place::new();
     let cache = place.path("cache");
     let run = |command: &Command| {
-        let outcome = command.run(ExecutionId::random(), Output::Captured, Some(&cache)).unwrap();
+        let outcome =
+            command.run(ExecutionId::random(), Output::Captured, Some(&cache), None).unwrap();
         assert_eq!(outcome.stdout.bytes, b"hello\n", "{outcome:?}");
     };
     let many = "(func (param i32) (drop (i32.mul (local.get 0) (local.get 0))))".repeat(20_000);

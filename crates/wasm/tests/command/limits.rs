@@ -56,6 +56,7 @@ fn instances_memories_and_tables_are_counted() {
             capsule_spec::ExecutionId::random(),
             capsule_backend::Output::Captured,
             None,
+            None,
         ) {
             Ok(outcome) => code(&outcome),
             Err(error) => Some(error.failure.code),

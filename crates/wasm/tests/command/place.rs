@@ -142,11 +142,11 @@ pub(crate) const PERM: i32 = 63;
 pub(crate) const NOTCAPABLE: i32 = 76;
 
 pub(crate) fn run(command: &Command) -> Outcome {
-    command.run(ExecutionId::random(), Output::Captured, None).unwrap()
+    command.run(ExecutionId::random(), Output::Captured, None, None).unwrap()
 }
 
 pub(crate) fn refused(command: &Command) -> BackendError {
-    command.run(ExecutionId::random(), Output::Captured, None).unwrap_err()
+    command.run(ExecutionId::random(), Output::Captured, None, None).unwrap_err()
 }
 
 pub(crate) fn code(outcome: &Outcome) -> Option<ErrorCode> {

@@ -67,7 +67,7 @@ fn compiled_within(mut command: Command, patience: Duration) -> (Option<ErrorCod
     command.limits.compile_timeout = patience;
     command.limits.timeout = Duration::from_secs(2);
     let begun = Instant::now();
-    let found = match command.run(ExecutionId::random(), Output::Captured, None) {
+    let found = match command.run(ExecutionId::random(), Output::Captured, None, None) {
         Ok(outcome) => code(&outcome),
         Err(error) => Some(error.failure.code),
     };
@@ -165,7 +165,7 @@ proptest! {
         }
         let mut command = place.file(&bytes);
         command.limits.timeout = Duration::from_millis(300);
-        match command.run(ExecutionId::random(), Output::Captured, None) {
+        match command.run(ExecutionId::random(), Output::Captured, None, None) {
             Ok(outcome) => prop_assert_ne!(code(&outcome), Some(ErrorCode::SystemFailure)),
             Err(error) => {
                 prop_assert_eq!(error.failure.code, ErrorCode::InvalidModule);

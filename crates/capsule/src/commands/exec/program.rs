@@ -7,12 +7,16 @@ use std::time::SystemTime;
 
 use capsule_backend::Output;
 use capsule_jail::cli::{speak, timestamp, usage_failure};
-use capsule_spec::{CommandResponse, ErrorCode, ExecutionId, Failure, Outcome, Status};
+use capsule_jail::lockdown::Lockdown;
+use capsule_spec::{
+    Access, CommandResponse, ErrorCode, ExecutionId, Failure, Mount, Outcome, Status,
+};
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::arguments::Arguments;
-use crate::wire;
+use crate::lockdown;
+use crate::wire::{self, Seal};
 
 const USAGE: u8 = 2;
 const TIMED_OUT: u8 = 124;
@@ -32,7 +36,9 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
         Err(failure) => return answer.refused(id, failure),
     };
     let output = if answer.json { Output::Captured } else { Output::Inherited };
-    match command.run(id, output, Some(&wire::cache().join("programs"))) {
+    let seal = OwnProcess { mounts: &command.mounts, verbose: answer.verbose };
+    let cache = wire::cache().join("programs");
+    match command.run(id, output, Some(&cache), Some(&seal)) {
         Ok(outcome) => answer.outcome(&outcome),
         Err(error) => {
             answer.tell(&error.internal);
@@ -57,6 +63,35 @@ fn mistyped(words: &[OsString], error: &clap::Error) -> ExitCode {
         _ => usage_failure(error),
     };
     answer.refused(ExecutionId::random(), failure)
+}
+
+/// This process, which keeps no more than the mounts.
+struct OwnProcess<'a> {
+    mounts: &'a [Mount],
+    verbose: bool,
+}
+
+impl Seal for OwnProcess<'_> {
+    fn may_start_over(&self) -> bool {
+        lockdown::may_start_over()
+    }
+
+    fn close(&self) -> Result<(), Failure> {
+        lockdown::be_alone()?;
+        let mut kept = Lockdown::default();
+        for mount in self.mounts {
+            let source = mount.source.as_path().to_owned();
+            match mount.access {
+                Access::ReadOnly => kept.read.push(source),
+                Access::ReadWrite => kept.write.push(source),
+            }
+        }
+        let report = kept.apply()?;
+        if self.verbose {
+            lockdown::tell("locked down", &report);
+        }
+        Ok(())
+    }
 }
 
 /// How to speak: data on stdout, everything else on stderr.

@@ -1,0 +1,91 @@
+//! The second wall: whatever process runs guests in WebAssembly has locked itself down
+//! before their first instruction, as the kernel sees it.
+
+use std::fs;
+
+use capsule_tests::{Binary, Caller, Program, Run, Running, Scratch, cache};
+
+/// What the kernel says of every thread of a process.
+#[track_caller]
+fn is_locked_down(pid: u32) {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    for thread in threads {
+        let path = thread.expect("threads are listed").path().join("status");
+        let status = fs::read_to_string(path).expect("it runs");
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap_or_else(|| panic!("no {name} in {status}")).trim().to_owned()
+        };
+        assert_eq!(field("NoNewPrivs:"), "1", "{status}");
+        // Of a filter.
+        assert_eq!(field("Seccomp:"), "2", "{status}");
+        for set in ["CapPrm:", "CapEff:", "CapAmb:"] {
+            assert_eq!(u64::from_str_radix(&field(set), 16), Ok(0), "{set} {status}");
+        }
+    }
+}
+
+/// Waits until guest code runs, looks, and ends it.
+#[track_caller]
+fn look(run: Run) {
+    let running: Running = run.start();
+    running.wait_for("hello");
+    is_locked_down(running.pid());
+    running.kill_and_audit();
+}
+
+/// A program that prints and goes on for ever, behind `many` functions that do nothing.
+fn endless(many: usize) -> Scratch {
+    let padding = "(func (param i32) (drop (i32.mul (local.get 0) (local.get 0))))".repeat(many);
+    let text = format!(
+        r#"(module
+        (import "wasi_snapshot_preview1" "fd_write"
+            (func $write (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 0) "\08\00\00\00\06\00\00\00hello\n")
+        {padding}
+        (func (export "_start")
+            (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 64)))
+            (loop br 0)))"#
+    );
+    let folder = Scratch::new();
+    folder.file("program.wasm", wat::parse_str(&text).expect("the program is sound"));
+    folder
+}
+
+fn exec(folder: &Scratch, cache: &str) -> Run {
+    Run::new(&["exec", &folder.at("program.wasm")])
+        .binary(Binary::Capsule)
+        .variable("CAPSULE_CACHE", cache)
+}
+
+#[test]
+fn a_command_in_webassembly_runs_behind_it() {
+    let small = endless(1);
+    look(exec(&small, &cache()));
+    look(exec(&small, "/dev/null/nowhere").caller(Caller::Unprivileged));
+}
+
+/// Threads of the compiler would stand outside of the wall.
+#[test]
+fn a_large_command_runs_behind_it_however_it_was_compiled() {
+    let (large, own) = (endless(20_000), Scratch::new());
+    let folder = own.directory("cache");
+    // Compiled, and begun again; from the cache; and where nothing can be stored.
+    look(exec(&large, &folder));
+    assert_eq!(fs::read_dir(format!("{folder}/programs")).expect("it is there").count(), 1);
+    look(exec(&large, &folder));
+    look(exec(&large, "/dev/null/nowhere"));
+}
+
+#[test]
+fn a_program_of_tasks_runs_behind_it() {
+    let python = "from capsule import task\n\
+        @task(name='main')\n\
+        def main():\n    print('hello', flush=True)\n    while True: pass\n";
+    look(Program::new(python).run(&["main.py"]));
+    let typescript = "import { task } from '@capsule-run/sdk';\n\
+        export const main = task({ name: 'main' }, (): void => {\n\
+            console.log('hello');\n  for (;;) {}\n});\n";
+    look(Program::new("").with("main.ts", typescript).run(&["main.ts"]));
+}
