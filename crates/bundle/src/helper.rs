@@ -67,11 +67,15 @@ impl Helper {
 impl Running {
     /// Waits for the answer. Takes no thread: a process that locks itself down has one.
     pub(crate) fn finish(mut self) -> Result<Compiled, BundleError> {
-        let is_whole = self.hear().map_err(BundleError::Start)?;
+        // Who began this may have been busy for longer than bundling may take, with an answer
+        // waiting in the pipe, or too large for it. The limit of processor time held all along.
+        let Allowance { time, .. } = self.allowance;
+        let until = (self.started + time).max(Instant::now() + time / 4);
+        let is_whole = self.hear(until).map_err(BundleError::Start)?;
         // It has answered, or it never will.
         let ended = if is_whole { self.child.wait() } else { self.end() };
         let status = ended.map_err(BundleError::Start)?;
-        if !is_whole && self.started.elapsed() >= self.allowance.time {
+        if !is_whole && Instant::now() >= until {
             return Err(self.timed_out());
         }
         if !status.success() {
@@ -82,13 +86,13 @@ impl Running {
     }
 
     /// Reads until both pipes are closed; false if there was no time left, or too much.
-    fn hear(&mut self) -> io::Result<bool> {
+    fn hear(&mut self, until: Instant) -> io::Result<bool> {
         let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
         let mut answer = File::from(OwnedFd::from(self.child.stdout.take().ok_or_else(closed)?));
         let mut said = File::from(OwnedFd::from(self.child.stderr.take().ok_or_else(closed)?));
         let mut is_open = [true, true];
         while is_open != [false, false] {
-            let left = self.allowance.time.saturating_sub(self.started.elapsed());
+            let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(false);
             }
@@ -100,9 +104,9 @@ impl Running {
                     which.push(index);
                 }
             }
-            let until =
+            let timeout =
                 Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
-            match poll(&mut waited, Some(&until)) {
+            match poll(&mut waited, Some(&timeout)) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => continue,
                 Ok(_) => {}
                 Err(error) => return Err(error.into()),

@@ -19,6 +19,20 @@ fn bundled(files: &[(&str, &str)]) -> Result<(), BundleError> {
     result
 }
 
+/// The first run on a machine compiles the runtime meanwhile, which takes longer than that.
+#[test]
+fn a_caller_that_was_busy_hears_the_answer() {
+    // More than a pipe holds, so that the process waits for somebody who reads.
+    let text = format!("export const main = (n: number) => {:?}.at(n);", "x".repeat(200_000));
+    let project = Project::new(&[("main.ts", &text)]);
+    let allowance = Allowance { time: Duration::from_secs(2), memory: 3 << 29 };
+    let bundler = project.bundler.clone().within(allowance);
+    let place = project.place("main.ts");
+    let begun = bundler.begin(&place).unwrap();
+    std::thread::sleep(allowance.time * 2);
+    assert!(begun.finish().unwrap().script.len() > 200_000);
+}
+
 /// It is told, or it works; nothing else can come of it.
 fn is_told(result: &Result<(), BundleError>) {
     match result {
