@@ -22,7 +22,8 @@ export class TaskError extends CapsuleError {
 /** The policy denies what was tried; the message names the option to set. */
 export class DeniedError extends CapsuleError {
   constructor(message, details) {
-    super(message, details);
+    // The host spells options as Python does.
+    super(message.replace("allowed_hosts=[", "allowedHosts: ["), details);
     this.name = "DeniedError";
   }
 }

@@ -29,6 +29,9 @@ _LEFT_OUT = {
     "site-packages", "test", "tkinter", "turtle.py", "turtledemo", "venv",
 }
 
+# Modules that are imported already, and that packages load a second time to have a copy.
+_COPIED = {"html.parser"}
+
 #: Modules that are in the library and could not be imported or compiled when the runtime was built.
 missing: dict[str, str] = {}
 _frozen: dict[str, tuple[bool, bytes]] = {}
@@ -45,8 +48,12 @@ def preload() -> None:
 
 def freeze() -> None:
     """Compiles all the rest, and lets it be imported."""
+    library = Library()
     _collect("/python", "")
-    sys.meta_path.append(Library())
+    sys.meta_path.append(library)
+    for name in _COPIED:
+        # The file that it came from is not in a sandbox.
+        sys.modules[name].__spec__.loader = library
 
 
 def _collect(folder: str, package: str) -> None:
@@ -58,7 +65,7 @@ def _collect(folder: str, package: str) -> None:
             is_package = entry == "__init__.py"
             stem = entry[:-3]
             name = package if is_package else f"{package}.{stem}" if package else stem
-            if not name or name in sys.modules:
+            if not name or (name in sys.modules and name not in _COPIED):
                 continue
             try:
                 with open(path, "rb") as file:
