@@ -14,9 +14,11 @@ work="$(mktemp -d "${TMPDIR:-/tmp}/capsule-demo.XXXXXX")"
 trap 'rm -rf "$work"' EXIT
 failed=0
 
-bold=$'\e[1m' plain=$'\e[0m'
-[ -t 1 ] || bold='' plain=''
+bold=$'\e[1m' cyan=$'\e[36m' plain=$'\e[0m'
+[ -t 1 ] || bold='' cyan='' plain=''
 title() { printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
+# told COMMAND: what a person would type.
+told() { printf '%s$ %s%s\n' "$cyan" "$1" "$plain"; }
 # show WANTED ARGUMENTS...: prints the command, runs it in a jail, and checks its exit code.
 show() {
   local wanted="$1"
@@ -27,7 +29,7 @@ show() {
 play() {
   local wanted="$1" name="$2" program="$3" code=0
   shift 3
-  printf '$ %s %s\n' "$name" "$(shorten "$@")"
+  told "$name $(shorten "$@")"
   "$program" "$@" || code=$?
   if [ "$code" != "$wanted" ]; then
     echo "demo: exit code $code in place of $wanted" >&2
@@ -42,30 +44,45 @@ shorten() {
       *[[:space:]\;\&\|\<\>\(\)\{\}]*) printf "'%s' " "$word" ;;
       *) printf '%s ' "$word" ;;
     esac
-  done | sed "s|$examples|examples/jail|g; s|$tasks|examples/tasks|g; s|$work|/tmp/demo|g"
+  done | sed "s/ $//; s|$examples|examples/jail|g; s|$tasks|examples/tasks|g; s|$work|/tmp/demo|g"
 }
 
-title "1. A Python function in a sandbox of its own"
-cat "$tasks/hello.py"
-play 0 capsule "$capsule" run "$tasks/hello.py"
+# code FILE: what stands in it, set off from what is run.
+code() { sed 's/^/  | /; s/ *$//' "$1"; }
+# workflow FILE MISSING: runs one, and looks for what each sub-task has to come to.
+workflow() {
+  local wanted
+  play 0 capsule "$capsule" run "$tasks/$1" >"$work/workflow"
+  cat "$work/workflow"
+  for wanted in '2262 primes' 'retry: the service answered' 'timeout: .*Timeout' \
+    'host: .*Denied' "file: .*$2"; do
+    grep -q "^$wanted" "$work/workflow" || {
+      echo "demo: nothing says '$wanted'" >&2
+      failed=1
+    }
+  done
+}
 
-title "2. A workflow: parallel sub-tasks, a retry that helps, a timeout, a denied host and file"
-play 0 capsule "$capsule" run "$tasks/workflow.py" >"$work/workflow"
-cat "$work/workflow"
-# What each sub-task had to come to.
-for wanted in '2262 primes' 'retry: the service answered' 'timeout: .*Timeout' \
-  'host: .*Denied' 'file: .*FileNotFoundError'; do
-  grep -q "^$wanted" "$work/workflow" || {
-    echo "demo: nothing says '$wanted'" >&2
-    failed=1
-  }
+title "1. A function in a sandbox of its own, in Python and in TypeScript"
+for language in py ts; do
+  code "$tasks/hello.$language"
+  play 0 capsule "$capsule" run "$tasks/hello.$language"
 done
 
-title "3. The same workflow, told step by step: the retry"
-"$capsule" run --verbose "$tasks/workflow.py" 2>&1 >/dev/null | grep 'fetch' || failed=1
+title "2. A workflow: parallel sub-tasks, a retry that helps, a timeout, a denied host and file"
+workflow workflow.py FileNotFoundError
+
+title "3. The same workflow in TypeScript"
+workflow workflow.ts ENOENT
+
+title "   and what became of the task that had to be tried again"
+told 'capsule run --verbose examples/tasks/workflow.ts 2>&1 | grep fetch'
+"$capsule" run --verbose "$tasks/workflow.ts" 2>&1 >/dev/null | grep 'fetch' || failed=1
 
 title "4. Files: one folder to read, one to write, and nothing else"
-play 0 capsule "$capsule" run "$tasks/files/main.py" && cat "$tasks/files/report/kepler.txt"
+play 0 capsule "$capsule" run "$tasks/files/main.py"
+told 'cat examples/tasks/files/report/kepler.txt'
+cat "$tasks/files/report/kepler.txt"
 
 title "5. A program analyses a data file that it can read, and nothing else"
 show 0 --bind "$examples:/workspace" -- python3 analyse.py planets.csv
@@ -84,13 +101,15 @@ title "9. A fork bomb: the kernel refuses, the run goes on and says so"
 # Without a control group nothing counts the refusals, and the run is a success.
 counted=0
 "$run" --dry-run --require pids -- true >/dev/null 2>&1 && counted=1
-show "$counted" --max-pids 20 -- bash -c 'for i in {1..60}; do sleep 1 & done 2>/dev/null; echo survived; exit 0' 2> >(grep -v 'fork' >&2)
+show "$counted" --max-pids 20 -- bash -c 'for i in {1..60}; do sleep 1 & done 2>/dev/null; echo survived; exit 0' 2>"$work/refusals"
+grep -v 'fork' "$work/refusals" >&2
 
 title "10. The same for programs: one JSON object in, one out"
-printf '$ echo %s | capsule-run --json --pretty\n' "'{\"command\":[\"python3\",\"-c\",\"print(6*7)\"]}'"
+told "echo '{\"command\":[\"python3\",\"-c\",\"print(6*7)\"]}' | capsule-run --json --pretty"
 echo '{"command":["python3","-c","print(6*7)"]}' | "$run" --json --pretty || failed=1
 
 title "11. What this host can enforce"
+told 'capsule doctor'
 "$capsule" doctor || failed=1
 
 [ "$failed" = 0 ] && title "All as it should be."

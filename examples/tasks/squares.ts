@@ -1,7 +1,7 @@
+/** A task that calls another, three times at once: `capsule run squares.ts`. */
+
 import { task } from "@capsule-run/sdk";
 
-const square = task({ name: "square", compute: "LOW" }, async (n: number) => n * n);
+const square = task({ name: "square", compute: "LOW", ram: "64MB" }, (n: number): number => n * n);
 
-export const main = task({ name: "main", compute: "LOW", ram: "64MB" }, async () =>
-  Promise.all([1, 2, 3].map((n) => square(n))),
-);
+export const main = task({ name: "main", compute: "LOW", ram: "64MB" }, () => square.map([1, 2, 3]));

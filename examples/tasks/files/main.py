@@ -4,6 +4,7 @@
 """
 
 import csv
+import errno
 import sqlite3
 from pathlib import Path
 
@@ -37,5 +38,5 @@ def main() -> dict:
         try:
             open(path, "r+").close()
         except OSError as error:
-            refused[path] = f"{type(error).__name__}: {error.strerror}"
+            refused[path] = errno.errorcode[error.errno]
     return {"planets": len(rows), "refused": refused}
