@@ -27,3 +27,17 @@ unset folder
 count_line() {
   printf '%s: %d passed, %d failed, %d skipped\n' "$@"
 }
+
+# once FOLDER COMMAND...: fills a folder of the cache, unless it is filled already. The
+# folder is made in place, under a lock; a stamp says that it is whole. COMMAND has to end
+# at its first failure by itself.
+once() {
+  local once_folder="$1"
+  shift
+  [ -e "$once_folder/.whole" ] && return
+  exec 9>"$once_folder.lock"
+  flock 9
+  [ -e "$once_folder/.whole" ] && return
+  rm -rf "$once_folder"
+  "$@" </dev/null >&2 && : >"$once_folder/.whole"
+}

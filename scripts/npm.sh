@@ -16,15 +16,10 @@ key="$({
 } | sha256sum | cut -c 1-12)"
 place="$CAPSULE_CACHE/npm-$key"
 
-if [ ! -e "$place/.whole" ]; then
-  exec 9>"$place.lock"
-  flock 9
-  if [ ! -e "$place/.whole" ]; then
-    rm -rf "$place"
-    mkdir -p "$place"
-    cp "$folder/package.json" "$folder/package-lock.json" "$place/"
-    npm --prefix "$place" ci --ignore-scripts --no-audit --no-fund --loglevel error >&2 </dev/null
-    : >"$place/.whole"
-  fi
-fi
+install() {
+  mkdir -p "$place" &&
+    cp "$folder/package.json" "$folder/package-lock.json" "$place/" &&
+    npm --prefix "$place" ci --ignore-scripts --no-audit --no-fund --loglevel error
+}
+once "$place" install
 printf '%s\n' "$place/node_modules"

@@ -3,8 +3,7 @@
 #
 #   scripts/venv.sh [REQUIREMENTS]    default: those of the tests
 #
-# It is named after its requirements and its interpreter. A venv cannot be
-# moved, so it is built in place under a lock, and a stamp says that it is whole.
+# It is named after its requirements and its interpreter.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -16,15 +15,9 @@ key="$({
 } | sha256sum | cut -c 1-12)"
 venv="$CAPSULE_CACHE/venv-$key"
 
-if [ ! -e "$venv/.whole" ]; then
-  exec 9>"$venv.lock"
-  flock 9
-  if [ ! -e "$venv/.whole" ]; then
-    rm -rf "$venv"
-    python3 -m venv "$venv" >&2
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-      --requirement "$requirements" >&2 </dev/null
-    : >"$venv/.whole"
-  fi
-fi
+install() {
+  python3 -m venv "$venv" &&
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
+}
+once "$venv" install
 printf '%s\n' "$venv"

@@ -5,35 +5,12 @@
 set -uo pipefail
 # shellcheck source=scripts/env.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/env.sh"
+# shellcheck source=scripts/checks.sh
+source scripts/checks.sh
 
-export CAPSULE_BIN="${CAPSULE_BIN:-$root/dist/capsule}"
-[ -x "$CAPSULE_BIN" ] || {
-  echo "error: $CAPSULE_BIN is not there" >&2
-  echo "  hint: make build" >&2
-  exit 1
-}
+need_capsule
 
-work="$(mktemp -d "${TMPDIR:-/tmp}/capsule-npm.XXXXXX")"
-# shellcheck disable=SC2317 # called by the trap
-clean() { rm -rf "$work"; }
-trap clean EXIT
-
-passed=0 failed=0 skipped=0
-# check NAME COMMAND...
-check() {
-  local name="$1"
-  shift
-  echo "--- $name"
-  if "$@"; then passed=$((passed + 1)); else
-    failed=$((failed + 1))
-    echo "failed: $name"
-  fi
-}
-# skip NAME WHY
-skip() {
-  skipped=$((skipped + 1))
-  echo "skipped: $1: $2"
-}
+make_work npm
 
 # From a copy: nothing is left in the repository.
 source="$work/source"
@@ -93,12 +70,9 @@ done
 cp tests/npm/runtimes/program.js "$project/"
 in_runtime() { [ "$(in_project timeout 120 "$@" program.js)" = "as expected" ]; }
 check "in node" in_runtime node
-others="$work/others"
-mkdir "$others"
-cp tests/npm/package.json tests/npm/package-lock.json "$others/"
-if npm --prefix "$others" ci --ignore-scripts "${quiet[@]}" </dev/null; then
-  check "in deno" in_runtime "$others/node_modules/@deno/linux-x64-glibc/deno" run -A
-  check "in bun" in_runtime "$others/node_modules/@oven/bun-linux-x64/bin/bun"
+if others="$(scripts/npm.sh tests/npm)"; then
+  check "in deno" in_runtime "$others/@deno/linux-x64-glibc/deno" run -A
+  check "in bun" in_runtime "$others/@oven/bun-linux-x64/bin/bun"
 else
   skip "in deno" "the package could not be installed"
   skip "in bun" "the package could not be installed"
@@ -133,5 +107,4 @@ case "$told" in
     ;;
 esac
 
-count_line npm "$passed" "$failed" "$skipped"
-[ "$failed" = 0 ]
+close npm

@@ -3,17 +3,11 @@
 set -uo pipefail
 # shellcheck source=scripts/env.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/env.sh"
+# shellcheck source=scripts/checks.sh
+source scripts/checks.sh
 
-export CAPSULE_BIN="${CAPSULE_BIN:-$root/dist/capsule}"
-[ -x "$CAPSULE_BIN" ] || {
-  echo "error: $CAPSULE_BIN is not there" >&2
-  echo "  hint: make build" >&2
-  exit 1
-}
-work="$(mktemp -d "${TMPDIR:-/tmp}/capsule-packages.XXXXXX")"
-# shellcheck disable=SC2317 # called by the trap
-clean() { rm -rf "$work"; }
-trap clean EXIT
+need_capsule
+make_work packages
 
 # From a copy: nothing is left in the repository.
 mkdir -p "$work/tests/packages" "$work/docs"

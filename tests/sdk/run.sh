@@ -4,34 +4,16 @@
 set -uo pipefail
 # shellcheck source=scripts/env.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/env.sh"
+# shellcheck source=scripts/checks.sh
+source scripts/checks.sh
 
-export CAPSULE_BIN="${CAPSULE_BIN:-$root/dist/capsule}"
-[ -x "$CAPSULE_BIN" ] || {
-  echo "error: $CAPSULE_BIN is not there" >&2
-  echo "  hint: make build" >&2
-  exit 1
-}
+need_capsule
 tools="$(scripts/venv.sh tests/sdk/requirements.txt)" || {
   echo "skipped: the packages of tests/sdk/requirements.txt could not be installed"
   exit 77
 }
 
-work="$(mktemp -d "${TMPDIR:-/tmp}/capsule-sdk.XXXXXX")"
-# shellcheck disable=SC2317 # called by the trap
-clean() { rm -rf "$work"; }
-trap clean EXIT
-
-passed=0 failed=0 skipped=0
-# check NAME COMMAND...
-check() {
-  local name="$1"
-  shift
-  echo "--- $name"
-  if "$@"; then passed=$((passed + 1)); else
-    failed=$((failed + 1))
-    echo "failed: $name"
-  fi
-}
+make_work sdk
 
 # Built from a copy: nothing is left in the repository.
 cp -r sdk/python "$work/source"
@@ -72,5 +54,4 @@ PYTHON
 fi
 [ "$status" = 0 ] || [ "$failed" -gt 0 ] || failed=1
 
-count_line sdk "$passed" "$failed" "$skipped"
-[ "$failed" = 0 ]
+close sdk
