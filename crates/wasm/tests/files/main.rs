@@ -1,6 +1,9 @@
 //! The files of a guest: real Python in the real guest, ordinary use and attacks.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "../shared/guest.rs"]
+mod guest;
+
 mod attacks;
 mod grants;
 mod limits;

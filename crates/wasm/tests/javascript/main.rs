@@ -1,6 +1,9 @@
 //! Programs in JavaScript, in the guest that the binary carries.
 #![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs)]
 
+#[path = "../shared/guest.rs"]
+mod guest;
+
 mod attacks;
 mod fetch;
 mod limits;

@@ -1,15 +1,15 @@
 //! Runs a piece of JavaScript in the guest that the binary carries.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use capsule_backend::guest::*;
 use capsule_spec::ByteSize;
-use capsule_wasm::{Language, PrepareError, Progress, Runtime, Stage};
+use capsule_wasm::{Language, Runtime};
 use serde_json::Value;
+
+use crate::guest::runtime;
+pub(crate) use crate::guest::{NO_ARGUMENTS, block_on};
 
 /// The runtime, once for all tests of this binary.
 pub(crate) struct Sandbox(&'static Runtime);
@@ -56,28 +56,10 @@ impl Outside for Program {
     }
 }
 
-struct Quiet;
-
-impl Progress for Quiet {
-    fn stage(&self, _: Stage) {}
-}
-
 impl Sandbox {
     /// Nothing if the binary carries no runtime; that is said, and counted.
     pub(crate) fn new() -> Option<Self> {
-        static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
-        let runtime = RUNTIME.get_or_init(|| {
-            let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("runtimes");
-            match Language::JavaScript.prepare(&cache, &Quiet) {
-                Ok(prepared) => Some(Runtime::new(&prepared, 4).unwrap()),
-                Err(PrepareError::NotCarried { .. }) => None,
-                Err(error) => panic!("{error}"),
-            }
-        });
-        if runtime.is_none() {
-            skip("built without the JavaScript runtime (CAPSULE_RUNTIMES)");
-        }
-        runtime.as_ref().map(Self)
+        runtime(Language::JavaScript).map(Self)
     }
 
     pub(crate) fn open(&self, program: Arc<Program>) -> Box<dyn Guest> {
@@ -129,15 +111,6 @@ pub(crate) fn main(body: &str) -> String {
     )
 }
 
-pub(crate) const NO_ARGUMENTS: &str = r#"{"args":[],"kwargs":{}}"#;
-
-pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime
-        .block_on(async { tokio::time::timeout(Duration::from_secs(120), future).await })
-        .expect("it ends in time")
-}
-
 pub(crate) fn grant() -> Grant {
     Grant {
         meter: Meter::new(1 << 50),
@@ -147,17 +120,5 @@ pub(crate) fn grant() -> Grant {
         hosts: Vec::new(),
         download: ByteSize::from_mib(16),
         environment: Vec::new(),
-    }
-}
-
-/// Says that a test was left out, as `scripts/test.sh` expects it.
-fn skip(reason: &str) {
-    let thread = std::thread::current();
-    let line = format!("{}: {reason}\n", thread.name().unwrap_or("a test"));
-    assert!(std::env::var_os("CAPSULE_NO_SKIP").is_none(), "may not be skipped: {line}");
-    let _ = write!(std::io::stderr(), "skipped: {line}");
-    if let Some(log) = std::env::var_os("CAPSULE_SKIP_LOG") {
-        let mut log = std::fs::OpenOptions::new().append(true).create(true).open(log).unwrap();
-        log.write_all(line.as_bytes()).unwrap();
     }
 }
