@@ -95,10 +95,8 @@ fn http() {
     let program = Program::new("");
     for language in LANGUAGES {
         let text = read(&format!("examples/tasks/http/main.{language}"));
-        program.write(
-            &format!("main.{language}"),
-            text.replace("127.0.0.1:8000", &server.address()),
-        );
+        program
+            .write(&format!("main.{language}"), text.replace("127.0.0.1:8000", &server.address()));
     }
     let expected = json!({"of Jupiter": ["Io", "Europa"], "missing": 404, "denied": true});
     assert_eq!(both(&program), expected);
