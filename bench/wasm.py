@@ -1,11 +1,12 @@
-"""What tasks in WebAssembly cost: start, edits, sub-tasks and CPU work, side by side.
+"""What tasks in WebAssembly cost: start, edits, packages, sub-tasks, CPU work, side by side.
 
 usage: wasm.py CAPSULE [--peer VENV] [--rounds N] [--edits N] [--only PART]... [--json FILE]
 
 Contenders of one table take turns in every round, so that a busy machine is busy for
 all of them; compare ratios of one run, not times of two. --peer names a virtual
 environment with another runtime of the same interface (a command `capsule` that runs
-a file with --json); what it needs to build programs must be in there too.
+a file with --json); what it needs to build programs must be in there too. It is measured
+in Python only.
 
 Every run's answer is checked: a run that fails ends the benchmark.
 """
@@ -17,6 +18,7 @@ import os
 import platform
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +31,59 @@ HELLO = """from capsule import task
 @task(name="main", compute="LOW", ram="64MB")
 def main() -> str:
     return "Hello from Capsule!"
+"""
+
+HELLO_TYPESCRIPT = """import { task } from "@capsule-run/sdk";
+
+export const main = task({ name: "main", compute: "LOW", ram: "64MB" }, (): string => {
+  return "Hello from Capsule!";
+});
+"""
+
+# A project that has these from npm, as a program of tasks, and as one of Node.
+PACKAGES = {"date-fns": "4.4.0", "lodash-es": "4.18.1", "zod": "4.6.7"}
+REPORT = """import { addDays, format } from "date-fns";
+import { groupBy, sortBy } from "lodash-es";
+import { z } from "zod";
+
+const Item = z.object({ name: z.string(), day: z.number() });
+
+export function report() {
+  const items = [{ name: "b", day: 2 }, { name: "a", day: 1 }].map((item) => Item.parse(item));
+  const date = (day) => format(addDays(new Date(2024, 1, 27), day), "yyyy-MM-dd");
+  const dated = items.map(({ name, day }) => ({ name, date: date(day) }));
+  return [sortBy(dated, "date").map((item) => item.date), Object.keys(groupBy(dated, "name"))];
+}
+"""
+REPORT_TASK = """import { task } from "@capsule-run/sdk";
+
+import { report } from "./report.mjs";
+
+export const main = task({ name: "main", compute: "LOW" }, (): unknown => report());
+"""
+REPORT_NODE = 'import { report } from "./report.mjs";\nconsole.log(JSON.stringify({ result: report() }));\n'
+REPORTED = [["2024-02-28", "2024-02-29"], ["b", "a"]]
+
+# So many sub-tasks at once, each in a sandbox of its own.
+FRESH = 1000
+FRESH_PYTHON = """from capsule import task
+
+@task(compute="LOW", ram="64MB")
+def one(n: int) -> int:
+    return n
+
+@task(name="main", compute="HIGH", timeout="5m")
+def main(count: str) -> int:
+    return sum(one.map(range(int(count))))
+"""
+FRESH_TYPESCRIPT = """import { task } from "@capsule-run/sdk";
+
+const one = task({ name: "one", compute: "LOW", ram: "64MB" }, (n: number): number => n);
+
+export const main = task({ name: "main", compute: "HIGH", timeout: "5m" }, async (count: string) => {
+  const values = await one.map(Array.from({ length: Number(count) }, (_, n) => n));
+  return values.reduce((sum, n) => sum + n, 0);
+});
 """
 
 CALLS = """import time
@@ -111,6 +166,9 @@ def main(name="", times="0"):
 TIMES = 5
 
 
+PARTS = ["starts", "typescript", "calls", "fresh", "processor"]
+
+
 class Way:
     """One way to run something, and what it took."""
 
@@ -166,6 +224,17 @@ class Way:
         }
 
 
+def edit(path):
+    """What changes a program, and nothing of what it does."""
+    mark = "#" if path.suffix == ".py" else "//"
+
+    def append():
+        with path.open("a") as file:
+            file.write(f"{mark} edited at {time.time_ns()}\n")
+
+    return append
+
+
 def interleave(ways, rounds):
     for way in ways:
         # Caches of the first run are no part of the figure.
@@ -216,33 +285,75 @@ class Bench:
 
     def starts(self):
         """A program that says hello: warm, and after an edit."""
+        others = [Way("python3 -c pass", [PYTHON, "-c", "pass"]), Way("bare spawn (/bin/true)", ["/bin/true"])]
+        return self.hello("start: a program that says hello", "py", HELLO, others, self.peer)
+
+    def typescript(self):
+        """The same in TypeScript; and a project that has packages."""
+        node = shutil.which("node")
+        others = [Way("node -e 0", [node, "-e", "0"])] if node else []
+        starts = self.hello("start: the same in TypeScript", "ts", HELLO_TYPESCRIPT, others, None)
+        return {"starts": starts, "packages": self.packages(node)}
+
+    def hello(self, title, language, text, others, peer):
         hello = "Hello from Capsule!"
-
-        def edit(path):
-            def append():
-                with path.open("a") as file:
-                    file.write(f"# edited at {time.time_ns()}\n")
-
-            return append
-
-        edited = self.program("capsule", "edited.py", HELLO)
+        warm = self.program("capsule", f"hello.{language}", text)
+        edited = self.program("capsule", f"edited.{language}", text)
         ways = [
-            self.of_capsule("capsule run", self.program("capsule", "hello.py", HELLO), hello),
+            self.of_capsule("capsule run", warm, hello),
             self.of_capsule("capsule run, after an edit", edited, hello, before=edit(edited)),
-            Way("python3 -c pass", [PYTHON, "-c", "pass"]),
-            Way("bare spawn (/bin/true)", ["/bin/true"]),
+            *others,
         ]
-        if self.peer:
-            ways.insert(2, self.of_peer("peer run", self.program("peer", "hello.py", HELLO), hello))
+        if peer:
+            path = self.program("peer", f"hello.{language}", text)
+            ways.insert(2, self.of_peer("peer run", path, hello))
         figures = interleave(ways, self.options.rounds)
-        if self.peer and self.options.edits:
-            edited = self.program("peer-edited", "edited.py", HELLO)
+        if peer and self.options.edits:
+            edited = self.program("peer-edited", f"edited.{language}", text)
             way = self.of_peer("peer run, after an edit", edited, hello, before=edit(edited))
             for _ in range(self.options.edits):
                 way.run()
             figures.insert(3, way.figures())
-        table("start: a program that says hello", figures, "capsule run")
+        table(title, figures, "capsule run")
         return figures
+
+    def packages(self, node):
+        """Real packages: bundled anew and run, run again, and imported by Node."""
+        path = self.program("packages", "main.ts", REPORT_TASK)
+        beside = self.program("packages", "node.mjs", REPORT_NODE)
+        self.program("packages", "report.mjs", REPORT)
+        self.program("packages", "package.json", json.dumps({"private": True, "dependencies": PACKAGES}))
+        quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]
+        install = ["npm", "install", "--prefix", str(path.parent), *quiet]
+        if not shutil.which("npm") or subprocess.run(install, stdin=subprocess.DEVNULL, stdout=sys.stderr).returncode:
+            print("\nno packages: npm could not install them")
+            return None
+        edited = self.program("packages", "edited.ts", REPORT_TASK)
+        ways = [
+            self.of_capsule("capsule run", path, REPORTED),
+            self.of_capsule("capsule run, bundled anew", edited, REPORTED, before=edit(edited)),
+            Way("node", [node, str(beside)], REPORTED),
+        ]
+        figures = interleave(ways, max(3, self.options.rounds // 2))
+        table(f"a program with {', '.join(PACKAGES)}", figures, "capsule run")
+        return figures
+
+    def fresh(self):
+        """How many sandboxes begin, answer and end in a second, on all processors."""
+        rows = []
+        for name, file, text in (
+            ("Python", "fresh.py", FRESH_PYTHON),
+            ("TypeScript", "fresh.ts", FRESH_TYPESCRIPT),
+        ):
+            command = [self.capsule, "run", "--json", str(self.program("capsule", file, text))]
+            ways = [Way(name, [*command, str(n)], n * (n - 1) // 2) for n in (0, FRESH)]
+            none, many = interleave(ways, max(3, self.options.rounds // 8))
+            took = many["p50_ms"] - none["p50_ms"]
+            rows.append({"name": name, "tasks": FRESH, "ms": took, "tasks_per_second": FRESH / took * 1000})
+        print(f"\nfresh tasks: {FRESH} sub-tasks by map, without the start of the program\n")
+        for row in rows:
+            print(f"  {row['name']:<14}{row['tasks_per_second']:>8.0f} a second{row['ms'] / FRESH:>9.2f} ms each")
+        return rows
 
     def calls(self):
         """Sub-tasks: a hundred that do nothing, twenty that sleep."""
@@ -299,7 +410,7 @@ def main():
     parser.add_argument("--peer", metavar="VENV", help="another runtime's virtual environment")
     parser.add_argument("--rounds", type=int, default=40, help="rounds of the first table (default 40)")
     parser.add_argument("--edits", type=int, default=1, help="edits of the peer, seconds each (default 1)")
-    parser.add_argument("--only", action="append", choices=["starts", "calls", "processor"], help="one part; may be given again")
+    parser.add_argument("--only", action="append", choices=PARTS, help="one part; may be given again")
     parser.add_argument("--json", metavar="FILE", help="write all figures there; - is the standard output")
     options = parser.parse_args()
     is_answer = options.json == "-"
@@ -326,7 +437,7 @@ def measure(options, work):
     load = os.getloadavg()
     kernel = f"{platform.system()} {platform.release()}"
     print(f"{os.cpu_count()} processors, {kernel}, load {load[0]:.1f} at the start")
-    parts = options.only or ["starts", "calls", "processor"]
+    parts = options.only or PARTS
     found = {part: getattr(bench, part)() for part in parts}
     load_after = os.getloadavg()
     print(f"\nload {load_after[0]:.1f} at the end")

@@ -48,17 +48,21 @@ fn a_benchmark_refuses_what_it_would_ignore() {
 }
 
 #[test]
-fn the_benchmark_of_tasks_compares_with_native_python() {
+fn the_benchmark_of_tasks_compares_with_native_programs() {
     let run = capsule(&["bench", "wasm", "--rounds", "5", "--json"]).finish().ended_with(0);
     let report = run.json();
-    let names = |part: &serde_json::Value| {
+    let names = |part: &serde_json::Value| -> Vec<String> {
         let rows = part.as_array().expect("rows are a list");
         rows.iter().map(|row| row["name"].as_str().unwrap_or_default().to_owned()).collect()
     };
-    let starts: Vec<String> = names(&report["starts"]);
+    let starts = names(&report["starts"]);
     assert!(starts.contains(&"capsule run".to_owned()), "{report}");
     assert!(starts.contains(&"python3 -c pass".to_owned()), "{report}");
+    assert!(names(&report["typescript"]["starts"]).contains(&"capsule run".to_owned()), "{report}");
     assert_eq!(report["calls"].as_array().map(Vec::len), Some(2), "{report}");
+    for row in report["fresh"].as_array().expect("rows are a list") {
+        assert!(row["tasks_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{row}");
+    }
     for row in report["processor"].as_array().expect("rows are a list") {
         assert!(row["ratio"].as_f64().is_some_and(|ratio| ratio > 0.0), "{row}");
     }

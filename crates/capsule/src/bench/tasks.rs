@@ -1,4 +1,4 @@
-//! Tasks beside native Python, and beside another runtime.
+//! Tasks beside native Python and Node, and beside another runtime.
 //!
 //! What is measured is whole processes, one of them Python's, so a Python program does it;
 //! this binary carries it.

@@ -11,7 +11,7 @@ use crate::{answer, bench};
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
     /// The suite: jail starts /bin/true in every sandbox that this host has; wasm runs
-    /// tasks beside python3
+    /// tasks beside python3 and node
     #[arg(value_enum, default_value_t = Suite::Jail)]
     suite: Suite,
     /// Rounds; in each, every contender runs once
