@@ -228,6 +228,25 @@ fn packages_are_installed_once_and_imported() {
     assert_eq!(again.errors(), "", "nothing is installed twice");
 }
 
+/// A package with native code works as far as it has Python; the rest says what to do.
+#[test]
+fn native_code_of_packages_is_left_out() {
+    let program = Program::new(
+        "import yaml\nfrom capsule import task\n@task\ndef main():\n\
+         \x20   told = [yaml.safe_load('a: [1, 2]'), yaml.__with_libyaml__]\n\
+         \x20   try:\n        from yaml import _yaml\n    except ImportError as error:\n\
+         \x20       return [*told, str(error)]\n",
+    );
+    program.write("requirements.txt", "pyyaml==6.0.3\n");
+    let run = program.answer(&[]);
+    if run.json()["error"]["code"] == "E2008" {
+        return skip("pip cannot reach a package index");
+    }
+    let why = "yaml._yaml needs native code, which a Wasm sandbox does not run; \
+        the task option isolation=\"jail\" runs it in CPython";
+    assert_eq!(result(run), json!([{"a": [1, 2]}, false, why]));
+}
+
 /// A program is loaded once for all its sub-tasks; what differs from sandbox to sandbox
 /// must not come from that load.
 #[test]

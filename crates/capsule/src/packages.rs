@@ -45,7 +45,7 @@ pub(crate) fn with_packages(
     let made = prepared.make_layer(&memories, key, &packages);
     let layered = runtime.block_on(made).map_err(|error| failed(&error))?;
     for (module, reason) in &layered.failed {
-        let reason = match packages.native.contains(module) {
+        let reason = match packages.native.iter().any(|name| root(name) == module) {
             true => "it needs native code; the task option isolation=\"jail\" runs it",
             false => reason.lines().next().unwrap_or_default(),
         };
@@ -163,41 +163,35 @@ fn refused(output: &Output) -> Failure {
         .hint("a package without a wheel, or with another name, version or index, cannot be installed")
 }
 
-/// Where the names of those are kept whose native code was left out.
+/// Where the names of the modules are kept that were native code, and left out.
 const LEFT_OUT: &str = ".native";
 
 fn leave_out_native_code(folder: &Path) -> io::Result<()> {
     let mut names = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let stem = |path: &Path| {
-            path.file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .split('.')
-                .next()
-                .unwrap_or_default()
-                .to_owned()
-        };
-        if remove_native(&path)? > 0 {
-            // `numpy.libs` belongs to numpy, `_cffi_backend.cpython-311….so` is its own module.
-            names.push(stem(&path));
-        }
-    }
+    remove_native(folder, "", &mut names)?;
     fs::write(folder.join(LEFT_OUT), names.join("\n"))
 }
 
-fn remove_native(path: &Path) -> io::Result<usize> {
-    let meta = fs::symlink_metadata(path)?;
-    if meta.is_dir() {
-        return fs::read_dir(path)?.map(|entry| remove_native(&entry?.path())).sum();
+/// Removes it from a folder, and tells what it was: `lxml/etree.cpython-311….so` is the module
+/// `lxml.etree`, `_cffi_backend.….so` its own, and what is in `numpy.libs` belongs to numpy.
+fn remove_native(folder: &Path, package: &str, names: &mut Vec<String>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let module = format!("{package}{}", root(name));
+        if fs::symlink_metadata(&path)?.is_dir() {
+            remove_native(&path, &format!("{module}."), names)?;
+        } else if name.ends_with(".so") || name.contains(".so.") {
+            fs::remove_file(&path)?;
+            names.push(module);
+        }
     }
-    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-    if name.ends_with(".so") || name.contains(".so.") {
-        fs::remove_file(path)?;
-        return Ok(1);
-    }
-    Ok(0)
+    Ok(())
+}
+
+/// What stands before the first dot: the package of a module, the module of a file.
+fn root(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
 }
 
 /// Which modules there are.
@@ -216,7 +210,8 @@ fn survey(requirements: &[String], folder: &Path) -> io::Result<Packages> {
         let is_wanted = wanted.contains(&distribution(own));
         let record = fs::read_to_string(entry.path().join("RECORD")).unwrap_or_default();
         for module in record.lines().filter_map(top_level) {
-            if (is_wanted || native.contains(&module)) && !modules.contains(&module) {
+            let is_native = native.iter().any(|name| root(name) == module);
+            if (is_wanted || is_native) && !modules.contains(&module) {
                 modules.push(module);
             }
         }
@@ -255,6 +250,24 @@ mod tests {
         {
             assert_eq!(distribution(text), "foo-bar", "{text}");
         }
+    }
+
+    #[test]
+    fn native_code_is_left_out_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in ["a/b/_c.cpython-311.so", "a/b/d.py", "e.libs/libf.so.1", "_g.abi3.so"] {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        leave_out_native_code(folder.path()).unwrap();
+        let named = fs::read_to_string(folder.path().join(LEFT_OUT)).unwrap();
+        let mut named: Vec<&str> = named.lines().collect();
+        named.sort_unstable();
+        assert_eq!(named, ["_g", "a.b._c", "e.libf"]);
+        let left =
+            ["a/b/d.py", "a/b/_c.cpython-311.so"].map(|path| folder.path().join(path).exists());
+        assert_eq!(left, [true, false]);
     }
 
     #[test]

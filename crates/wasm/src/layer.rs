@@ -25,7 +25,7 @@ pub struct Packages {
     pub folder: PathBuf,
     /// Modules to import.
     pub modules: Vec<String>,
-    /// Those of them that came with native code, which is not in the folder.
+    /// Modules that were native code, which is not in the folder: `lxml.etree`.
     pub native: Vec<String>,
 }
 

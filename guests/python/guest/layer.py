@@ -25,15 +25,18 @@ _roots: list = []
 class _Native(importlib.abc.MetaPathFinder):
     """Says why a package with native code cannot be imported."""
 
-    def __init__(self, names: set[str]) -> None:
-        self._names = names
+    def __init__(self, packages: set[str], modules: set[str]) -> None:
+        self._packages = packages
+        self._modules = modules
 
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in self._names:
+        package = name.partition(".")[0]
+        if package in self._packages or name in self._modules:
+            # `from package import module` passes over an error that names the module itself.
             raise ModuleNotFoundError(
                 f"{name} needs native code, which a Wasm sandbox does not run; "
                 'the task option isolation="jail" runs it in CPython',
-                name=name,
+                name=package,
             )
         return None
 
@@ -45,18 +48,21 @@ def absorb(modules: list[str], native: list[str]) -> list[tuple[str, str]]:
     sys.path[:] = [PACKAGES]
     importlib.invalidate_caches()
     failed = []
-    refused = set()
+    refused: set[str] = set()
+    packages = {name.partition(".")[0] for name in native}
+    # A module may be there in Python as well: that is then the slow path.
+    gone = {name for name in native if not os.path.exists(f"{PACKAGES}/{name.replace('.', '/')}.py")}
+    if gone:
+        sys.meta_path.insert(0, _Native(refused, gone))
     for name in modules:
         try:
             importlib.import_module(name)
         except Exception as error:
             failed.append((name, report.text(f"{type(error).__name__}: {error}")))
-            if name in native:
+            if name in packages:
                 refused.add(name)
                 for loaded in [loaded for loaded in sys.modules if loaded.partition(".")[0] == name]:
                     del sys.modules[loaded]
-    if refused:
-        sys.meta_path.insert(0, _Native(refused))
     gc.collect()
     gc.freeze()
     return failed
