@@ -118,7 +118,7 @@ fn tasks_are_called_in_parallel_and_given_up() {
            await add.map([1, 2, 3]),\n\
            await told(bad()),\n\
            await told(denied()),\n\
-           await told(never.with({ signal: abort.signal }).run()),\n\
+           await told((async () => never.with({ signal: abort.signal }).run())()),\n\
            [given.cancel(), given.cancel()],\n\
            await Promise.race([never(), new Promise((r) => setTimeout(r, 1, 'first'))]),\n\
            await told((async () => add(new Map()))()),\n\
