@@ -136,9 +136,16 @@ pub(crate) fn any_python() -> Arc<dyn Guests> {
     Arc::new(Native::new(PathBuf::from("python3")))
 }
 
-/// Makes ready what runs tasks in Python, if it is not yet.
+/// Makes ready what runs tasks, in both languages, if it is not yet.
 pub(crate) fn prepare(progress: &dyn Progress) -> Result<(), Failure> {
-    prepared(Language::Python, progress).map(drop)
+    prepared(Language::Python, progress)?;
+    prepared(Language::JavaScript, progress).map(drop)
+}
+
+/// Whether tasks can run in Node in a jail on this host; why not.
+pub(crate) fn node_in_a_jail() -> Result<(), String> {
+    jail().capabilities().usable.map_err(|failure| failure.to_string())?;
+    node().check().map_err(|failure| failure.message)
 }
 
 fn node() -> Native {
