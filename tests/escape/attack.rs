@@ -40,5 +40,5 @@ fn nothing_gets_through_the_jail() {
 
 #[test]
 fn nothing_gets_through_a_task() {
-    nothing_got_through(&attack(&["--backend", "wasm"], Caller::Current), 100);
+    nothing_got_through(&attack(&["--backend", "wasm"], Caller::Current), 150);
 }

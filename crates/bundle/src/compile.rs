@@ -131,6 +131,8 @@ fn options(transform: BundlerTransformOptions) -> BundlerOptions {
         platform: Some(Platform::Node),
         format: Some(OutputFormat::Cjs),
         exports: Some(OutputExports::Named),
+        // What a guest has it has by `require`: an `import()` would be its engine's to answer.
+        dynamic_import_in_cjs: Some(false),
         // One script: what is imported dynamically is in it.
         code_splitting: Some(rolldown::CodeSplittingMode::Bool(false)),
         sourcemap: Some(SourceMapType::Hidden),

@@ -95,6 +95,10 @@ impl Confined {
             Some(importer) => self.resolvers.resolve(importer, args.specifier, args.kind),
         };
         match found {
+            // Native code is nothing to bundle: Node loads it from where packages are mounted.
+            Ok(Target::File { path, .. }) if path.ends_with(".node") && is_packaged(&path) => {
+                external(&format!("/{path}"))
+            }
             Ok(Target::File { path, is_module, has_side_effects }) => HookResolveIdOutput {
                 id: id_of(&path, is_module).into(),
                 side_effects: has_side_effects.map(|has| match has {
@@ -264,8 +268,8 @@ fn kind_of(path: &str) -> Result<ModuleType, (String, Option<&'static str>)> {
         "txt" | "md" => ModuleType::Text,
         "node" => {
             return Err((
-                "it is native code, which a sandbox of WebAssembly cannot run".to_owned(),
-                Some("give the task isolation: \"jail\", which runs it in Node"),
+                "it is native code, which is loaded from packages only".to_owned(),
+                Some("install its package; a task with isolation: \"jail\" can load it"),
             ));
         }
         ending => {

@@ -1,4 +1,5 @@
-//! A project's Python packages: resolved once by pip, imported once into memory.
+//! A project's packages: those in Python are resolved once by pip, imported once into memory;
+//! those of npm lie in the project already.
 //!
 //! pip only unpacks wheels here (`--only-binary`), so no code of a package runs outside a
 //! sandbox. Pure packages are asked for first. If that fails, wheels for this machine are
@@ -10,6 +11,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use capsule_bundle::Place;
+use capsule_engine::Project;
 use capsule_spec::{ErrorCode, Failure};
 use capsule_wasm::{Packages, Prepared};
 
@@ -70,6 +73,24 @@ pub(crate) fn for_cpython(requirements: &[String], cache: &Path) -> Result<PathB
         })?;
     }
     Ok(folder)
+}
+
+/// The folders `node_modules` in which Node looks for packages of a program, and where the
+/// program sees them. They are those that the bundler may read: up to the project's root, and
+/// no links.
+pub(crate) fn for_node(project: &Project) -> Vec<(PathBuf, String)> {
+    let file = project.root().join(project.entry());
+    let place = Place::find(project.root(), &file).filter(|_| !project.is_in_one_file());
+    let Some(place) = place else { return Vec::new() };
+    let folders = Path::new(&place.entry).ancestors().skip(1);
+    let modules = folders.map(|folder| folder.join("node_modules"));
+    let is_folder = |path: &PathBuf| {
+        fs::symlink_metadata(place.root.join(path)).is_ok_and(|meta| meta.is_dir())
+    };
+    modules
+        .filter(is_folder)
+        .filter_map(|path| Some((place.root.join(&path), format!("/{}", path.to_str()?))))
+        .collect()
 }
 
 fn say(text: &str) {

@@ -114,15 +114,14 @@ fn prepared(language: Language, progress: &dyn Progress) -> Result<Prepared, Fai
 
 /// What runs tasks with `isolation="jail"`, if the program has any.
 fn native(project: &Project, requirements: &[String]) -> Result<Arc<dyn Guests>, Failure> {
-    if project.language() != Language::Python {
-        let message = "the jail runs tasks in Python only";
-        return Err(Failure::new(ErrorCode::InvalidDeclaration, message));
-    }
     if !project.mentions("jail") {
         let message = "the program's own file does not hold the word jail";
         return Err(Failure::new(ErrorCode::InvalidDeclaration, message).hint(
-            "write isolation=\"jail\" in the program itself, or default_isolation in capsule.toml",
+            "write the option isolation in the program itself, or default_isolation in capsule.toml",
         ));
+    }
+    if project.language() == Language::JavaScript {
+        return Ok(Arc::new(node().with_modules(packages::for_node(project))));
     }
     let folder = match requirements {
         [] => None,
@@ -137,9 +136,20 @@ pub(crate) fn any_python() -> Arc<dyn Guests> {
     Arc::new(Native::new(PathBuf::from("python3")))
 }
 
-/// Makes ready what runs tasks in Python, if it is not yet.
+/// Makes ready what runs tasks, in both languages, if it is not yet.
 pub(crate) fn prepare(progress: &dyn Progress) -> Result<(), Failure> {
-    prepared(Language::Python, progress).map(drop)
+    prepared(Language::Python, progress)?;
+    prepared(Language::JavaScript, progress).map(drop)
+}
+
+/// Whether tasks can run in Node in a jail on this host; why not.
+pub(crate) fn node_in_a_jail() -> Result<(), String> {
+    jail().capabilities().usable.map_err(|failure| failure.to_string())?;
+    node().check().map_err(|failure| failure.message)
+}
+
+fn node() -> Native {
+    Native::node(PathBuf::from("node"))
 }
 
 /// The user's cache: only ever a saving.

@@ -5,6 +5,7 @@ import EventEmitter from "events";
 import { env } from "./environment.js";
 import { absolute, current, enter } from "./files/path.js";
 import * as wasi from "./files/wasi.js";
+import { IN_NODE } from "./missing.js";
 import { write } from "./output.js";
 
 /** What ends a task that calls process.exit(). */
@@ -61,7 +62,7 @@ function stream(channel) {
 }
 
 const refuse = (name) => () => {
-  throw new Error(`process.${name}() is not in a Wasm sandbox; the task option isolation: "jail" runs the task in Node`);
+  throw new Error(`process.${name}() ${IN_NODE}`);
 };
 
 export const process = Object.assign(new EventEmitter(), {

@@ -3,6 +3,7 @@
 // Everything here runs on what a hostile program threw, so nothing is trusted to work.
 
 import { inspect } from "./inspect.js";
+import { advice } from "./missing.js";
 import { HostFailure } from "./operations.js";
 import { frames, stackOf } from "./stack.js";
 
@@ -37,7 +38,8 @@ function kindOf(error) {
 
 function messageOf(error) {
   if (isOutOfMemory(error)) return "out of memory";
-  const text = isError(error) ? String(error.message) : inspect(error);
+  const said = isError(error) ? String(error.message) : inspect(error);
+  const text = said + advice(error, said);
   return text.slice(0, MOST).toWellFormed();
 }
 

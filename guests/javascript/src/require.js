@@ -1,5 +1,6 @@
 // `require`: what is in the image, and nothing else.
 
+import { IN_NODE } from "./missing.js";
 import { isBuiltin, load } from "./modules.js";
 
 /** A module by its name. */
@@ -7,9 +8,10 @@ export function require(name) {
   const found = load(String(name));
   if (found !== undefined) return found;
   const missing = isBuiltin(name)
-    ? `"${name}" of Node is not in a Wasm sandbox; the task option isolation: "jail" runs the ` +
-      "task in Node"
-    : `Cannot find module "${name}": it is not in the program, nor in the sandbox`;
+    ? `"${name}" of Node ${IN_NODE}`
+    : String(name).endsWith(".node")
+      ? `the native code "${name}" ${IN_NODE}`
+      : `Cannot find module "${name}": it is not in the program, nor in the sandbox`;
   throw Object.assign(new Error(missing), { code: "MODULE_NOT_FOUND" });
 }
 

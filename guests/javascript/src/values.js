@@ -144,14 +144,19 @@ function refuse(value, where) {
       `${where} is bytes, which JSON cannot hold: use Buffer.from(value).toString("base64")`,
     );
   }
-  for (const [kind, advice] of REFUSED) {
+  const prototype = getPrototypeOf(value);
+  if (prototype === Object.prototype || prototype === null) return;
+  for (const [kind, advice] of (refused ??= kinds())) {
     if (value instanceof kind) {
       throw new NotExact(`${where} is a ${kind.name}, which JSON cannot hold${advice}`);
     }
   }
 }
 
-const REFUSED = [
+let refused;
+
+/** Looked up when the first is needed: to name them all makes Node load what it has of the web. */
+const kinds = () => [
   [Map, ": use Object.fromEntries(value)"],
   [Set, ": use [...value]"],
   [Promise, ": await it"],

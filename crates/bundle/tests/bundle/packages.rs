@@ -167,6 +167,24 @@ fn what_is_optional_may_be_missing() {
     assert_eq!(project.run("main.ts"), json!(["none", "the guest has no module peer"]));
 }
 
+/// Node loads it from where packages are mounted for it; the other guest says that it cannot.
+#[test]
+fn native_code_of_packages_is_left_to_node() {
+    let project = Project::new(&[
+        (
+            "main.ts",
+            "export const main = async () => [(await import('n')).default, (await import('node:path')).sep];",
+        ),
+        ("node_modules/n/package.json", r#"{"main": "lib/index.js"}"#),
+        ("node_modules/n/lib/index.js", "module.exports = require('../build/n.node');"),
+        ("node_modules/n/build/n.node", "\u{7f}ELF"),
+    ]);
+    let script = project.bundle("main.ts").unwrap().script;
+    assert!(script.contains("require(\"/node_modules/n/build/n.node\")"), "{script}");
+    // Nor is anything else left to the engine's own `import()`, which finds nothing there.
+    assert!(!script.contains("import("), "{script}");
+}
+
 #[test]
 fn links_inside_of_the_root_are_followed() {
     // As pnpm installs packages, and npm the members of a workspace.

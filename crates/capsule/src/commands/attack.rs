@@ -66,8 +66,7 @@ impl Attack {
 
     /// The suite against tasks, which are run by the engine and not by a `Backend`.
     fn tasks(&self) -> anyhow::Result<ExitCode> {
-        let known = attack::wasm::ATTEMPTS.iter();
-        let attempts = chosen(&self.names, known, |attempt| attempt.name)?;
+        let attempts = chosen(&self.names, attack::wasm::all(), |attempt| attempt.name)?;
         if self.list {
             return list(attempts.iter().map(|one| (one.name, one.family, one.tries)));
         }

@@ -15,6 +15,9 @@ use crate::supervisor::Attendant;
 /// A guest that knocks at more doors than this is not listed further.
 const MOST_REQUESTS: usize = 1000;
 
+/// Bytes of the last errors that are kept.
+const LAST_ERRORS: usize = 8 << 10;
+
 /// What the host takes to read a frame and to answer it, and for each byte one more: so
 /// that a guest cannot have the host work for it for nothing.
 const FRAME_NANOSECONDS: u64 = 10_000;
@@ -30,6 +33,8 @@ pub(super) struct Account {
     served: AtomicU64,
     ram: AtomicU64,
     requests: Mutex<Vec<Request>>,
+    /// The end of what it printed as errors.
+    errors: Mutex<Vec<u8>>,
     is_exhausted: AtomicBool,
     is_deaf: AtomicBool,
 }
@@ -45,6 +50,7 @@ impl Account {
             served: AtomicU64::new(0),
             ram: AtomicU64::new(0),
             requests: Mutex::default(),
+            errors: Mutex::default(),
             is_exhausted: AtomicBool::new(false),
             is_deaf: AtomicBool::new(false),
         }
@@ -58,6 +64,12 @@ impl Account {
     /// Whether the run was ended because no fuel was left.
     pub(super) fn is_exhausted(&self) -> bool {
         self.is_exhausted.load(Ordering::Acquire)
+    }
+
+    /// The end of what it printed as errors, for what an interpreter says when it gives up.
+    pub(super) fn last_errors(&self) -> String {
+        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&errors).into_owned()
     }
 
     /// Charges the host's own work on a frame of so many bytes.
@@ -97,6 +109,12 @@ impl Attendant for Account {
     }
 
     fn hear(&self, channel: Channel, bytes: &[u8]) {
+        if channel == Channel::Stderr {
+            let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+            errors.extend_from_slice(&bytes[bytes.len().saturating_sub(LAST_ERRORS)..]);
+            let surplus = errors.len().saturating_sub(LAST_ERRORS);
+            errors.drain(..surplus);
+        }
         if !self.is_deaf.load(Ordering::Acquire) {
             self.outside.output(channel, bytes);
         }

@@ -4,7 +4,8 @@ use capsule_backend::guest::Source;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// Bytes of one frame, the length not counted. `guests/native/channel.py` has it too.
+/// Bytes of one frame, the length not counted. `channel.py` and `node/channel.js` in
+/// `guests/native` have it too.
 pub(super) const MOST: usize = 64 << 20;
 /// No value that a guest makes is nested deeper; readers of JSON count on it.
 const DEEPEST: usize = 120;

@@ -1,12 +1,12 @@
-//! Functions of Python programs in CPython, each call in a jail of its own: there
-//! packages with native code work.
+//! Functions of programs in CPython or Node, each call in a jail of its own: there packages
+//! with native code work, and all that the interpreters have.
 //!
 //! Owns: the interpreter and what it needs mounted, the protocol with the guest, the
 //! life of one call. Refuses to know: walls (the plan has them), retries, deadlines.
 //!
 //! ```text
 //!  call ──▶ thread: plan, jail, watch ─────────────────────────▶ Outcome
-//!    │        │ python3 -c bootstrap, descriptor 3                 ▲ stop: all is killed
+//!    │        │ interpreter, bootstrap, descriptor 3               ▲ stop: all is killed
 //!    │        ▼                                                    │
 //!    └──▶ conversation: start ▶ hello ▶ (source, call ⇄ answer)* ▶ done or failed
 //!                                               │ dropped, nonsense, silence, out of fuel
@@ -21,6 +21,8 @@ mod bundle;
 mod calls;
 mod conversation;
 mod frames;
+mod interpreter;
+mod node;
 mod python;
 mod running;
 mod slot;
@@ -34,19 +36,23 @@ use capsule_backend::guest::{Declared, Grant, Guest, GuestError, Guests, Outside
 use capsule_spec::{ErrorCode, Failure, Outcome};
 
 use account::Account;
+use bundle::Order;
 use conversation::{Conversation, Word};
-use python::Python;
+use interpreter::{Interpreter, Language};
 use running::Running;
 
 /// Units of fuel that a nanosecond of processor time costs. A WebAssembly guest burns
 /// about as many in it (`capsule_spec::Fuel`), though it gets less done.
 pub const FUEL_PER_NANOSECOND: u64 = 10;
 
+/// How V8 ends when the heap is full: SIGABRT.
+const ABORT: &str = "6";
+
 /// How long an interpreter may take to end after the task's answer: exit handlers,
 /// open files, threads that nobody stopped.
 const WIND_UP: Duration = Duration::from_secs(1);
 
-/// CPython, in a jail for each call.
+/// CPython or Node, in a jail for each call.
 ///
 /// Defaults: no packages but the interpreter's own, no further mounts.
 ///
@@ -63,6 +69,8 @@ const WIND_UP: Duration = Duration::from_secs(1);
 /// - A file granted at `/` is at `/project`, and the program starts there instead of `/`.
 /// - Processes that the program forks cannot import modules of the program that were
 ///   not loaded before, nor call tasks.
+/// - In Node, variables are set when the interpreter has started, so that none of them
+///   decides how; and a heap that is full ends it, as too much memory does.
 #[derive(Clone, Debug)]
 pub struct Native {
     setup: Arc<Setup>,
@@ -71,16 +79,19 @@ pub struct Native {
 /// What all calls share.
 #[derive(Clone, Debug)]
 struct Setup {
-    interpreter: PathBuf,
+    language: Language,
+    path: PathBuf,
     mounts: Vec<PathBuf>,
     packages: Option<PathBuf>,
-    python: OnceLock<Result<Python, Failure>>,
+    /// Folders of packages for Node: where they are, and where they are seen.
+    modules: Vec<(PathBuf, String)>,
+    interpreter: OnceLock<Result<Interpreter, Failure>>,
 }
 
 impl Setup {
     /// The interpreter, which is run once to be asked where it lives.
-    fn python(&self) -> Result<&Python, Failure> {
-        let found = self.python.get_or_init(|| python::find(&self.interpreter));
+    fn interpreter(&self) -> Result<&Interpreter, Failure> {
+        let found = self.interpreter.get_or_init(|| self.language.find(&self.path));
         found.as_ref().map_err(Clone::clone)
     }
 }
@@ -90,9 +101,34 @@ impl Native {
     /// What it needs outside the system directories is mounted read-only.
     #[must_use]
     pub fn new(interpreter: PathBuf) -> Self {
-        let setup =
-            Setup { interpreter, mounts: Vec::new(), packages: None, python: OnceLock::new() };
+        Self::of(Language::Python, interpreter)
+    }
+
+    /// Functions of programs in JavaScript run in `interpreter`: a `node` of the host, 20 or
+    /// newer. A program is the body of one CommonJS module.
+    #[must_use]
+    pub fn node(interpreter: PathBuf) -> Self {
+        Self::of(Language::JavaScript, interpreter)
+    }
+
+    fn of(language: Language, path: PathBuf) -> Self {
+        let setup = Setup {
+            language,
+            path,
+            mounts: Vec::new(),
+            packages: None,
+            modules: Vec::new(),
+            interpreter: OnceLock::new(),
+        };
         Self { setup: Arc::new(setup) }
+    }
+
+    /// Looks for the interpreter; else the first call does.
+    ///
+    /// # Errors
+    /// When there is none that can be used.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.setup.interpreter().map(drop)
     }
 
     /// Mounts more of the host's folders, read-only, where they are.
@@ -108,6 +144,14 @@ impl Native {
     #[must_use]
     pub fn with_packages(mut self, packages: Option<PathBuf>) -> Self {
         Arc::make_mut(&mut self.setup).packages = packages;
+        self
+    }
+
+    /// Mounts folders of packages read-only, as npm lays them out, at the paths beside them,
+    /// `/node_modules` and the like: packages with native code are loaded from there.
+    #[must_use]
+    pub fn with_modules(mut self, modules: Vec<(PathBuf, String)>) -> Self {
+        Arc::make_mut(&mut self.setup).modules = modules;
         self
     }
 }
@@ -166,9 +210,16 @@ impl NativeGuest {
         let program = self.outside.source("").ok_or_else(|| {
             GuestError::Failed(Failure::new(ErrorCode::InvalidValue, "there is no program"))
         })?;
-        let packages = task::packages(&self.setup, grant);
-        let start =
-            bundle::start(function, arguments, &program, packages).map_err(GuestError::Failed)?;
+        let language = self.setup.language;
+        let order = Order {
+            language,
+            program: &program,
+            packages: task::packages(&self.setup, grant),
+            environment: (language == Language::JavaScript).then_some(&grant.environment),
+            task: function,
+            arguments,
+        };
+        let start = bundle::start(&order).map_err(GuestError::Failed)?;
         let slot = slot::take().await.map_err(GuestError::Failed)?;
         let (mut running, stream) =
             Running::start(&self.setup, &self.outside, grant, slot).map_err(GuestError::Failed)?;
@@ -190,6 +241,13 @@ impl NativeGuest {
             Word::Said(answer) => answer,
             Word::Nonsense(text) => Err(GuestError::Crashed(text)),
             Word::Silence if running.account().is_exhausted() => Err(GuestError::OutOfFuel),
+            Word::Silence
+                if language == Language::JavaScript
+                    && end.as_ref().is_ok_and(is_aborted)
+                    && node::is_out_of_memory(&running.account().last_errors()) =>
+            {
+                Err(no_memory(grant))
+            }
             Word::Silence => Err(silent(end, has_greeted, grant)),
         }
     }
@@ -207,11 +265,7 @@ fn silent(end: Result<Outcome, Failure>, has_greeted: bool, grant: &Grant) -> Gu
     };
     let Some(failure) = &outcome.error else { return exited() };
     match failure.code {
-        ErrorCode::MemoryLimit => GuestError::Raised {
-            kind: "MemoryError".to_owned(),
-            message: format!("it used more memory than {}", grant.ram),
-            traceback: String::new(),
-        },
+        ErrorCode::MemoryLimit => no_memory(grant),
         _ if !has_greeted => GuestError::Failed(Failure {
             message: format!("the interpreter did not start: {}", failure.message),
             ..failure.clone()
@@ -223,6 +277,19 @@ fn silent(end: Result<Outcome, Failure>, has_greeted: bool, grant: &Grant) -> Gu
         ErrorCode::NonZeroExit => exited(),
         _ => GuestError::Crashed(failure.message.clone()),
     }
+}
+
+fn no_memory(grant: &Grant) -> GuestError {
+    GuestError::Raised {
+        kind: "MemoryError".to_owned(),
+        message: format!("it used more memory than {}", grant.ram),
+        traceback: String::new(),
+    }
+}
+
+fn is_aborted(outcome: &Outcome) -> bool {
+    let signal = outcome.error.as_ref().and_then(|failure| failure.details.get("signal"));
+    signal.is_some_and(|number| *number == ABORT)
 }
 
 fn unsupported(message: &str) -> GuestError {

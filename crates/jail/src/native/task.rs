@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use capsule_backend::guest::Grant;
+use capsule_backend::guest::{Grant, Granted};
 use capsule_spec::{
     Access, BindMount, ErrorCode, ExecutionId, Failure, IsolationSpec, ResolveError, ResourceSpec,
     Stdin, TaskSpec,
 };
 
+use super::interpreter::Language;
 use super::slot::Slot;
-use super::{Setup, bundle};
+use super::{Setup, node};
 use crate::cgroup::Layout;
 use crate::host::Host;
 use crate::plan::Plan;
@@ -18,7 +19,7 @@ use crate::plan::Plan;
 const PACKAGES: &str = "/packages";
 /// Where a folder is that was granted as the root, which the jail has already.
 const PROJECT: &str = "/project";
-/// Numeric libraries start a thread for each processor.
+/// Numeric libraries, and V8, start a thread for each processor.
 const MOST_PROCESSES: u64 = 512;
 /// The caller keeps the deadline: this is only the longest that there is.
 const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
@@ -30,9 +31,9 @@ pub(super) fn packages(setup: &Setup, grant: &Grant) -> &'static str {
 }
 
 pub(super) fn plan(setup: &Setup, grant: &Grant, slot: &Slot) -> Result<(Plan, Layout), Failure> {
-    let python = setup.python()?;
+    let interpreter = setup.interpreter()?;
     let mut mounts = Vec::new();
-    for (source, destination) in &python.mounts {
+    for (source, destination) in &interpreter.mounts {
         mounts.push(mount(source, text(destination)?, Access::ReadOnly)?);
     }
     for path in &setup.mounts {
@@ -40,6 +41,17 @@ pub(super) fn plan(setup: &Setup, grant: &Grant, slot: &Slot) -> Result<(Plan, L
     }
     if let Some(packages) = &setup.packages {
         mounts.push(mount(packages, PACKAGES, Access::ReadOnly)?);
+    }
+    for (source, destination) in &setup.modules {
+        // What was granted there, or below, or above, is what the task sees.
+        let meets = |file: &Granted| {
+            let other = Path::new(&file.destination);
+            other != Path::new("/")
+                && (other.starts_with(destination) || Path::new(destination).starts_with(other))
+        };
+        if !grant.files.iter().any(meets) {
+            mounts.push(mount(source, destination, Access::ReadOnly)?);
+        }
     }
     let mut working_directory = "/";
     for file in &grant.files {
@@ -53,10 +65,15 @@ pub(super) fn plan(setup: &Setup, grant: &Grant, slot: &Slot) -> Result<(Plan, L
         }
         mounts.push(mount(&file.source, destination, file.access)?);
     }
-    let command = [text(&python.executable)?, "-I", "-B", "-c", bundle::BOOTSTRAP];
+    let mut command = vec![text(&interpreter.executable)?.to_owned()];
+    command.extend(setup.language.arguments(grant));
+    let environment = match setup.language {
+        Language::Python => grant.environment.iter().cloned().collect(),
+        Language::JavaScript => node::environment().into_iter().collect(),
+    };
     let spec = TaskSpec {
-        command: Some(command.map(str::to_owned).to_vec()),
-        environment: grant.environment.iter().cloned().collect(),
+        command: Some(command),
+        environment,
         timeout_ms: Some(YEAR_MS),
         resources: ResourceSpec {
             memory_bytes: Some(grant.ram.bytes()),

@@ -1,4 +1,4 @@
-//! Python functions in a real CPython in a real jail.
+//! Functions in a real CPython, and in a real Node, in a real jail.
 //!
 //! The guest is hostile in half of these: it tries, and the test sees what it got.
 #![allow(clippy::unwrap_used, reason = "tests, their helpers too")]
@@ -6,6 +6,8 @@
 mod attacks;
 mod leftovers;
 mod limits;
+mod node;
+mod node_attacks;
 mod packages;
 mod play;
 mod programs;

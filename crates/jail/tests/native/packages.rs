@@ -10,7 +10,7 @@ use capsule_spec::Access;
 use crate::play::{Play, interpreter};
 
 /// Says that a test did not happen, and why, where the count is kept.
-fn skip(why: &str) {
+pub(crate) fn skip(why: &str) {
     eprintln!("skipped: {why}");
     if let Some(log) = std::env::var_os("CAPSULE_SKIP_LOG") {
         let mut log = std::fs::OpenOptions::new().append(true).create(true).open(log).unwrap();

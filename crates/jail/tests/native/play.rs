@@ -49,6 +49,21 @@ impl Play {
         play.module("", "app/main.py", program)
     }
 
+    /// The same in Node, in the file `app/main.ts`: the body of a CommonJS module. None, and
+    /// told, where there is no Node.
+    pub(crate) fn node(program: &str) -> Option<Self> {
+        let node =
+            std::env::var_os("CAPSULE_TEST_NODE").map_or("/usr/bin/node".into(), PathBuf::from);
+        if !node.exists() {
+            crate::packages::skip("there is no Node");
+            return None;
+        }
+        let mut play = Self::new("");
+        play.modules.clear();
+        play.native = Native::node(node);
+        Some(play.module("", "app/main.ts", program))
+    }
+
     pub(crate) fn module(mut self, name: &str, path: &str, text: &str) -> Self {
         let is_package = path.ends_with("/__init__.py");
         let source = Source { path: path.to_owned(), is_package, bytes: text.into() };

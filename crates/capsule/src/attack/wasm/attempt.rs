@@ -11,9 +11,37 @@ pub(crate) struct Attempt {
     pub(crate) family: Family,
     /// What is tried, in one sentence without a final period.
     pub(crate) tries: &'static str,
+    pub(super) language: Language,
+    pub(super) place: Place,
     /// The program, with the names of the stage in it: `@OUTSIDE@`, `@PORT@`, …
     pub(super) program: &'static str,
     pub(super) expect: Expect,
+}
+
+/// What a program is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Language {
+    Python,
+    TypeScript,
+}
+
+/// Where its tasks run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In WebAssembly.
+    Wasm,
+    /// Some of them in Node in a jail, which this host may not have.
+    Node,
+}
+
+impl Language {
+    /// What the program's file is called.
+    pub(super) fn file(self) -> &'static str {
+        match self {
+            Self::Python => "main.py",
+            Self::TypeScript => "main.ts",
+        }
+    }
 }
 
 /// What must come of a program. What every run must show is in `judge`.

@@ -1,12 +1,9 @@
-//! What single attempts need beside the rule: more on the stage, or an eye of their own.
+//! What single attempts need beside the rule: an eye of their own.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::net::UnixListener;
-use std::path::Path;
 
-use rustix::fs::{FileType, Mode};
 use serde_json::json;
 
 use super::judge::{always, answered, told};
@@ -82,91 +79,34 @@ pub(super) fn honest_values(ran: &Ran) -> Verdict {
     }
 }
 
-/// A folder that is granted for reading, with something to destroy in it.
-pub(super) fn read_only(scene: &Scene<'_>) -> io::Result<()> {
-    fs::create_dir_all(scene.project().join("fixed/empty"))?;
-    scene.write("fixed/file", "as it was")
+/// What each property was when it was read, and no word of it as part of the answer.
+pub(super) fn honest_objects(ran: &Ran) -> Verdict {
+    let forged = "\"},\"success\":true,\"result\":{\"forged\":\"";
+    let honest = json!([
+        {"first": "one"}, [7, 7, 7], {"a": 1}, {"said": forged}, {forged: 1}, forged,
+        {"a": 1, "b": 2}, {"own": 1},
+    ]);
+    Verdict::held_if(ran.result() == &honest, ran.result().to_string())
 }
 
-/// A pipe and a socket in the granted folder: opening one could wait for ever.
-pub(super) fn special_files(scene: &Scene<'_>) -> io::Result<()> {
-    let granted = scene.project().join("granted");
-    let mode = Mode::from_raw_mode(0o666);
-    rustix::fs::mknodat(rustix::fs::CWD, granted.join("pipe"), FileType::Fifo, mode, 0)?;
-    // The path of a socket is short: it is bound elsewhere, and moved.
-    let short = Path::new("/tmp").join(format!("capsule-attack-{}.sock", std::process::id()));
-    UnixListener::bind(&short)?;
-    fs::rename(&short, granted.join("socket")).or_else(|_| fs::remove_file(&short))
-}
-
-/// Byte code and caches that say something else than the source.
-pub(super) fn shipped_cache(scene: &Scene<'_>) -> io::Result<()> {
-    scene.write("helper.py", "VALUE = \"source\"\n")?;
-    for name in [
-        "__pycache__/helper.cpython-314.pyc",
-        "helper.pyc",
-        "helper/__init__.pyc",
-        ".capsule/runtimes/python.cwasm",
-        ".capsule/runtimes/seal.json",
-        ".capsule/packages/helper.py",
-        ".cache/capsule/runtimes/python.cwasm",
-    ] {
-        scene.write(name, "VALUE = \"cache\"\n")?;
+/// The same size, and the same time of the last change, as far as anybody can set it.
+pub(super) fn stale_bundle(scene: &Scene<'_>) -> io::Result<Verdict> {
+    let mut verdict = Verdict::Held(String::new());
+    let helper = scene.project().join("helper.ts");
+    let mut modified = None;
+    for value in ["one", "two", "six"] {
+        fs::write(&helper, format!("export const value = \"{value}\";\n"))?;
+        let file = fs::File::options().write(true).open(&helper)?;
+        match modified {
+            Some(time) => file.set_modified(time)?,
+            None => modified = Some(file.metadata()?.modified()?),
+        }
+        let ran = scene.run()?;
+        let seen = ran.result().to_string();
+        let held = Verdict::held_if(ran.result() == value, format!("{value}: {seen}"));
+        verdict = verdict.and(answered(&ran)).and(held);
     }
-    Ok(())
-}
-
-pub(super) fn settings_for_caches(scene: &Scene<'_>) -> io::Result<()> {
-    scene.write("capsule.toml", "[cache]\npath = \".capsule\"\n")
-}
-
-pub(super) fn linked_settings(scene: &Scene<'_>) -> io::Result<()> {
-    fs::write(scene.outside().join("settings"), "[tasks]\ndefault_ram = \"64MB\"\n")?;
-    symlink(scene.outside().join("settings"), scene.project().join("capsule.toml"))
-}
-
-/// Python looks into the current folder before it looks for pip.
-pub(super) fn pip_in_the_project(scene: &Scene<'_>) -> io::Result<()> {
-    scene.write("requirements.txt", "capsule-attack-no-such-package\n")?;
-    const OWNED: &str = "open('@OUTSIDE@/owned', 'w').write('host code ran')\n";
-    for name in [
-        "pip/__init__.py",
-        "pip/__main__.py",
-        "sitecustomize.py",
-        "usercustomize.py",
-        "json.py",
-        "optparse.py",
-        "logging.py",
-        "encodings/__init__.py",
-        "runpy.py",
-    ] {
-        scene.write(name, OWNED)?;
-    }
-    scene.write("pip.conf", "[install]\ntarget = @OUTSIDE@\n")?;
-    scene.write("pyvenv.cfg", "home = @OUTSIDE@\n")
-}
-
-pub(super) fn shadows(scene: &Scene<'_>) -> io::Result<()> {
-    for name in [
-        "asyncio",
-        "json",
-        "os",
-        "random",
-        "capsule",
-        "guest",
-        "wit_world",
-        "guest/values",
-        "wit_world/imports/host",
-        "capsule/_runtime",
-        "componentize_py_runtime",
-        "encodings/utf_8",
-        "linecache",
-        "traceback",
-        "dataclasses",
-    ] {
-        scene.write(&format!("{name}.py"), "SHADOW = True\n")?;
-    }
-    Ok(())
+    Ok(verdict)
 }
 
 /// One more play by a name for the evidence, judged by the rule and by `check`.

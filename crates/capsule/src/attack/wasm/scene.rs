@@ -2,12 +2,12 @@
 //! a folder beside it, and secrets that nothing may carry out.
 //!
 //! ```text
-//!   NAME/project/main.py probe.py big.py        the program
+//!   NAME/project/main.py probe.py big.py        the program, or main.ts probe.ts
 //!               /granted/control                what tasks may be granted
 //!               /granted/out -> NAME/outside    a link that leads away
 //!               /private .env                   what is not granted
-//!               /leak.py -> NAME/outside/secret.py
-//!       /outside/secret secret.py               somebody else's
+//!               /leak.py leak.ts -> NAME/outside/secret.py secret.ts
+//!       /outside/secret secret.py secret.ts     somebody else's
 //! ```
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use capsule_spec::ExecutionId;
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Language};
 use super::ran::{Ran, Start};
 
 /// The environment variable that holds the secret.
@@ -34,6 +34,7 @@ pub(super) struct Scene<'a> {
     folder: PathBuf,
     /// In every place that the program may not see, and nowhere else.
     pub(super) secret: String,
+    main: &'static str,
     names: Vec<(&'static str, String)>,
     before: BTreeMap<PathBuf, String>,
 }
@@ -49,8 +50,16 @@ impl<'a> Scene<'a> {
     ) -> io::Result<Self> {
         let folder = root.join(attempt.name);
         let secret = format!("secret-{}", ExecutionId::random());
-        let mut scene =
-            Self { binary, marker, secret, names: Vec::new(), before: BTreeMap::new(), folder };
+        let main = attempt.language.file();
+        let mut scene = Self {
+            binary,
+            marker,
+            secret,
+            main,
+            names: Vec::new(),
+            before: BTreeMap::new(),
+            folder,
+        };
         scene.names = vec![
             ("@OUTSIDE@", scene.outside().display().to_string()),
             ("@PROJECT@", scene.project().display().to_string()),
@@ -61,17 +70,24 @@ impl<'a> Scene<'a> {
         for name in ["project/granted", "outside", "tmp"] {
             fs::create_dir_all(scene.folder.join(name))?;
         }
-        scene.write("probe.py", include_str!("probe.py"))?;
-        scene.write("main.py", attempt.program)?;
-        scene.write("big.py", &"#\n".repeat(4 << 20))?;
+        match attempt.language {
+            Language::Python => {
+                scene.write("probe.py", include_str!("probe.py"))?;
+                scene.write("big.py", &"#\n".repeat(4 << 20))?;
+            }
+            Language::TypeScript => scene.write("probe.ts", include_str!("probe.ts"))?,
+        }
+        scene.write(main, attempt.program)?;
         scene.write("granted/control", "control")?;
         scene.write("private", &scene.secret)?;
         scene.write(".env", &format!("KEY={}\n", scene.secret))?;
         let outside = scene.outside();
         fs::write(outside.join("secret"), &scene.secret)?;
         fs::write(outside.join("secret.py"), format!("SECRET = {:?}\n", scene.secret))?;
+        fs::write(outside.join("secret.ts"), format!("export default {:?};\n", scene.secret))?;
         symlink(&outside, scene.project().join("granted/out"))?;
         symlink(outside.join("secret.py"), scene.project().join("leak.py"))?;
+        symlink(outside.join("secret.ts"), scene.project().join("leak.ts"))?;
         scene.settle();
         Ok(scene)
     }
@@ -141,7 +157,7 @@ impl<'a> Scene<'a> {
 
     /// `capsule run main.py --json`
     pub(super) fn run(&self) -> io::Result<Ran> {
-        self.start(&["main.py", "--json"]).run()
+        self.start(&[self.main, "--json"]).run()
     }
 
     /// `capsule run ARGUMENTS`

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::attempt::{Attempt, Expect};
+use super::attempt::{Attempt, Expect, Place};
 use super::judge;
 use super::scene::Scene;
 use crate::attack::audit::Audit;
 use crate::attack::suite::{Findings, Scene as Folder, marker_base, show_progress};
 use crate::attack::{Finding, Verdict, host};
+use crate::wire;
 
 /// Runs `attempts`, `jobs` at a time.
 ///
@@ -68,6 +69,11 @@ fn one(attempt: &'static Attempt, binary: &Path, root: &Path) -> Finding {
 }
 
 fn play(attempt: &Attempt, binary: &Path, root: &Path, marker: &str) -> std::io::Result<Verdict> {
+    if attempt.place == Place::Node
+        && let Err(why) = wire::node_in_a_jail()
+    {
+        return Ok(Verdict::Skipped(format!("no Node in a jail here: {why}")));
+    }
     let forbidden = Ear::open(None)?;
     let allowed = Ear::open(Some(forbidden.port))?;
     let ports = (forbidden.port, allowed.port);

@@ -1,0 +1,6 @@
+import { task } from "@capsule-run/sdk";
+
+export const main = task({ name: "main" }, () => {
+  (String.prototype as any).isWellFormed = () => true;
+  return ["\ud800", { "\udfff": 1 }];
+});

@@ -1,0 +1,4 @@
+import { task } from "@capsule-run/sdk";
+import { value } from "./helper";
+
+export const main = task({ name: "main" }, () => value);
