@@ -25,7 +25,7 @@ fn main() {
     let name = program.file_name().is_some_and(|name| name == "capsule");
     let verb: Vec<OsString> = if name { vec!["bundle-sources".into()] } else { Vec::new() };
     let root = Path::new(folder).canonicalize().unwrap_or_default();
-    let place = Place { root, entry: entry.to_string_lossy().into_owned() };
+    let place = Place { root, entry: entry.to_string_lossy().into_owned(), text: None };
     let cache = std::env::temp_dir().join(format!("capsule-measure-{}", std::process::id()));
     let made = Bundler::new(program.clone(), verb.clone(), None);
     let kept = Bundler::new(program, verb, Some(cache.clone()));

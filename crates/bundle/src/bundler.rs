@@ -87,13 +87,13 @@ impl Bundler {
         let root = open(place).map_err(BundleError::Folder)?;
         let state = match self.stored(place, &root) {
             Some(bundle) => State::Found(Box::new(bundle)),
-            None => State::Running(self.helper.start(root, &place.entry)?),
+            None => State::Running(self.helper.start(root, &place.entry, place.text.as_deref())?),
         };
         Ok(Begun { bundler: self, place, state })
     }
 
     fn stored(&self, place: &Place, root: &OwnedFd) -> Option<Bundle> {
-        let cache = Cache::open(self.cache.as_deref()?).ok()?;
+        let cache = self.cache_of(place)?;
         let mut stored = cache.find(place)?;
         match stored.trace.check(root) {
             Holding::Broken => return None,
@@ -105,6 +105,15 @@ impl Bundler {
             }
         }
         Some(Bundle::of(stored, true))
+    }
+
+    /// Programs that are text come and go: they do not drive those of files out.
+    fn cache_of(&self, place: &Place) -> Option<Cache> {
+        let cache = self.cache.as_deref()?;
+        match place.text {
+            Some(_) => Cache::open(&cache.join("texts")).ok(),
+            None => Cache::open(cache).ok(),
+        }
     }
 }
 
@@ -122,7 +131,7 @@ impl Begun<'_> {
             Compiled::Done { script, map, warnings, trace } => {
                 let warnings = warnings.into_iter().map(Problem::tamed).collect();
                 let stored = Stored { script, map, warnings, trace };
-                if let Some(Ok(cache)) = self.bundler.cache.as_deref().map(Cache::open) {
+                if let Some(cache) = self.bundler.cache_of(self.place) {
                     cache.keep(self.place, &stored);
                 }
                 Ok(Bundle::of(stored, false))

@@ -52,6 +52,8 @@ struct Index<'a> {
     made_by: &'a str,
     root: String,
     entry: String,
+    /// The hash of a program that is text.
+    text: Option<[u8; HASH]>,
     script: usize,
     map: usize,
     warnings: Vec<Problem>,
@@ -110,8 +112,10 @@ impl Cache {
 
     fn prune(&self) {
         let Ok(entries) = fs::read_dir(&self.path) else { return };
-        let aged =
-            |entry: fs::DirEntry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()));
+        let aged = |entry: fs::DirEntry| {
+            let meta = entry.metadata().ok().filter(fs::Metadata::is_file)?;
+            Some((meta.modified().ok()?, entry.path()))
+        };
         let mut kept: Vec<(SystemTime, PathBuf)> = entries.flatten().filter_map(aged).collect();
         if kept.len() > MOST_KEPT {
             kept.sort();
@@ -127,7 +131,12 @@ fn name(place: &Place) -> String {
     for part in [MADE_BY, place.root.to_str().unwrap_or_default(), &place.entry] {
         hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
     }
+    hasher.update(&text(place).unwrap_or_default());
     hasher.finalize().to_hex().to_string()
+}
+
+fn text(place: &Place) -> Option<[u8; HASH]> {
+    place.text.as_ref().map(|text| *blake3::hash(text.as_bytes()).as_bytes())
 }
 
 fn encode(stored: &Stored, place: &Place) -> Option<Vec<u8>> {
@@ -135,6 +144,7 @@ fn encode(stored: &Stored, place: &Place) -> Option<Vec<u8>> {
         made_by: MADE_BY,
         root: place.root.to_str()?.to_owned(),
         entry: place.entry.clone(),
+        text: text(place),
         script: stored.script.len(),
         map: stored.map.len(),
         warnings: stored.warnings.clone(),
@@ -164,7 +174,8 @@ fn decode(bytes: &[u8], place: &Place) -> Option<Stored> {
     let index: Index<'_> = serde_json::from_slice(index).ok()?;
     let is_its_own = index.made_by == MADE_BY
         && place.root.to_str() == Some(index.root.as_str())
-        && index.entry == place.entry;
+        && index.entry == place.entry
+        && index.text == text(place);
     let (script, map) = rest.split_at_checked(index.script)?;
     if !is_its_own || map.len() != index.map {
         return None;
@@ -182,7 +193,7 @@ mod tests {
     use super::*;
 
     fn place() -> Place {
-        Place { root: "/project".into(), entry: "src/main.ts".to_owned() }
+        Place { root: "/project".into(), entry: "src/main.ts".to_owned(), text: None }
     }
 
     fn stored(script: &str) -> Stored {
@@ -205,6 +216,9 @@ mod tests {
         assert_eq!(cache.find(&place()), Some(stored("two")));
         let other = Place { entry: "main.ts".to_owned(), ..place() };
         assert_eq!(cache.find(&other), None);
+        let text = |text: &str| Place { text: Some(text.to_owned()), ..place() };
+        assert_eq!(cache.find(&text("1")), None);
+        assert_ne!(name(&text("1")), name(&text("2")));
         assert_eq!(fs::read_dir(&cache.path).unwrap().count(), 1);
     }
 
@@ -220,6 +234,8 @@ mod tests {
         }
         // Of another program, moved here.
         let other = Place { entry: "main.ts".to_owned(), ..place() };
+        assert_eq!(decode(&bytes, &other), None);
+        let other = Place { text: Some(String::new()), ..place() };
         assert_eq!(decode(&bytes, &other), None);
     }
 

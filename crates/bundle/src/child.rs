@@ -6,10 +6,11 @@
 //! one pipe to answer on.
 //!
 //! Standard input is the folder, opened; the argument is the order; standard output takes
-//! the answer.
+//! the answer, and gives the program first if it is text.
 
 use std::ffi::OsStr;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
@@ -25,6 +26,8 @@ use crate::limits::STACK;
 pub(crate) struct Order {
     /// The program's file, below the folder.
     pub(crate) entry: String,
+    /// How many bytes the program has, if it is text.
+    pub(crate) text: Option<u64>,
     /// Threads beside the first.
     pub(crate) threads: usize,
     /// Address space, in bytes.
@@ -45,7 +48,8 @@ pub fn serve(order: &OsStr, seal: impl FnOnce() -> io::Result<()>) -> io::Result
     let root: OwnedFd = io::stdin().as_fd().try_clone_to_owned()?;
     limit(&order)?;
     seal()?;
-    let work = move || compile(root, &order.entry, order.threads.clamp(1, 16));
+    let text = order.text.map(take).transpose()?;
+    let work = move || compile(root, &order.entry, text, order.threads.clamp(1, 16));
     let thread = std::thread::Builder::new().stack_size(STACK).spawn(work)?;
     let Ok(compiled) = thread.join() else {
         // The panic's message is on standard error.
@@ -55,6 +59,17 @@ pub fn serve(order: &OsStr, seal: impl FnOnce() -> io::Result<()>) -> io::Result
     serde_json::to_writer(&mut output, &compiled)?;
     output.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The program, from where the answer will go.
+fn take(length: u64) -> io::Result<Vec<u8>> {
+    let source = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let mut text = Vec::new();
+    source.take(length).read_to_end(&mut text)?;
+    if text.len() as u64 != length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(text)
 }
 
 fn limit(order: &Order) -> io::Result<()> {

@@ -50,9 +50,18 @@ pub(crate) enum Compiled {
     TooLarge { what: String, most: u64 },
 }
 
-/// Bundles the file `entry` of the folder `root`.
-pub(crate) fn compile(root: OwnedFd, entry: &str, threads: usize) -> Compiled {
-    let folder = Arc::new(Folder::new(root));
+/// Bundles the file `entry` of the folder `root`, or the text that stands for it.
+pub(crate) fn compile(
+    root: OwnedFd,
+    entry: &str,
+    text: Option<Vec<u8>>,
+    threads: usize,
+) -> Compiled {
+    let folder = Folder::new(root);
+    let folder = Arc::new(match text {
+        Some(text) => folder.with_text(entry, text),
+        None => folder,
+    });
     let outcome = run(&folder, entry, threads);
     if let Some(Exceeded { what, most }) = folder.exceeded() {
         return Compiled::TooLarge { what: what.to_owned(), most };

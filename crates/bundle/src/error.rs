@@ -55,6 +55,17 @@ pub enum BundleError {
 }
 
 impl BundleError {
+    /// The same, with another name for a file.
+    #[must_use]
+    pub fn naming(mut self, file: &str, name: &str) -> Self {
+        if let Self::Source { problems, .. } = &mut self {
+            for problem in problems.iter_mut().filter(|problem| problem.file == file) {
+                problem.file = crate::problem::visible(name, 200);
+            }
+        }
+        self
+    }
+
     /// The error as an outsider sees it.
     pub fn into_failure(self) -> Failure {
         let wrong = |message: String| Failure::new(ErrorCode::InvalidSource, message);

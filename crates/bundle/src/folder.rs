@@ -40,6 +40,8 @@ pub(crate) struct Exceeded {
 /// The files below a root.
 pub(crate) struct Folder {
     root: OwnedFd,
+    /// The program, if it is text, and the path at which it is found.
+    text: Option<(String, Vec<u8>)>,
     trace: Mutex<Trace>,
     open: Mutex<HashMap<String, Arc<OwnedFd>>>,
     bytes: AtomicU64,
@@ -52,6 +54,7 @@ impl Folder {
     pub(crate) fn new(root: OwnedFd) -> Self {
         Self {
             root,
+            text: None,
             trace: Mutex::default(),
             open: Mutex::default(),
             bytes: AtomicU64::new(0),
@@ -61,9 +64,26 @@ impl Folder {
         }
     }
 
+    /// The same with a file more, which hides what is there.
+    pub(crate) fn with_text(self, path: &str, text: Vec<u8>) -> Self {
+        Self { text: Some((path.to_owned(), text)), ..self }
+    }
+
+    /// Whether its program is text.
+    pub(crate) fn is_of_text(&self) -> bool {
+        self.text.is_some()
+    }
+
+    fn own(&self, path: &str) -> Option<&[u8]> {
+        self.text.as_ref().filter(|(own, _)| own == path).map(|(_, text)| text.as_slice())
+    }
+
     /// What stands at a path below the root.
     pub(crate) fn kind(&self, path: &str) -> io::Result<Kind> {
         self.ask()?;
+        if self.own(path).is_some() {
+            return Ok(Kind::File);
+        }
         let (folder, name) = split(path);
         if let Some(kind) = self.known(folder, name) {
             return Ok(kind);
@@ -80,6 +100,9 @@ impl Folder {
 
     /// What a file below the root says. A link at the end of the path is followed.
     pub(crate) fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        if let Some(text) = self.own(path) {
+            return Ok(text.to_vec());
+        }
         let mut path = path.to_owned();
         for _ in 0..MOST_LINKS {
             match self.kind(&path)? {

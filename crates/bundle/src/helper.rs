@@ -2,12 +2,13 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
@@ -28,6 +29,8 @@ pub(crate) struct Helper {
 /// A process that bundles. Dropped, it is killed.
 pub(crate) struct Running {
     child: Child,
+    /// Where its answer comes from.
+    source: OwnedFd,
     started: Instant,
     allowance: Allowance,
     answer: Vec<u8>,
@@ -37,16 +40,23 @@ pub(crate) struct Running {
 /// The script, its map, the trace, each escaped.
 const MOST_ANSWER: usize = 4 * MOST_OUTPUT;
 const MOST_SAID: usize = 16 << 10;
-
 impl Helper {
-    /// Starts bundling, beside whatever the caller does next.
-    pub(crate) fn start(&self, root: OwnedFd, entry: &str) -> Result<Running, BundleError> {
+    /// Starts bundling, beside whatever the caller does next. `text` is the program, if it
+    /// is in no file.
+    pub(crate) fn start(
+        &self,
+        root: OwnedFd,
+        entry: &str,
+        text: Option<&str>,
+    ) -> Result<Running, BundleError> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
         let Allowance { time, memory } = self.allowance;
         let seconds = (time.as_secs() * 2).max(1);
-        let order = Order { entry: entry.to_owned(), threads, memory, seconds };
+        let length = text.map(|text| text.len() as u64);
+        let order = Order { entry: entry.to_owned(), text: length, threads, memory, seconds };
         let order =
             serde_json::to_string(&order).map_err(|error| BundleError::Start(error.into()))?;
+        let channel = Channel::new(text.is_some()).map_err(BundleError::Start)?;
         let child = Command::new(&self.program)
             .args(&self.arguments)
             .arg(order)
@@ -55,12 +65,39 @@ impl Helper {
             // Threads that a library starts parse, too.
             .env("RUST_MIN_STACK", STACK.to_string())
             .stdin(root)
-            .stdout(Stdio::piped())
+            .stdout(channel.theirs)
             .stderr(Stdio::piped())
             .spawn()
             .map_err(BundleError::Start)?;
         let (started, allowance) = (Instant::now(), self.allowance);
-        Ok(Running { child, started, allowance, answer: Vec::new(), said: Vec::new() })
+        if let (Some(text), Some(writer)) = (text, channel.writer) {
+            // One that ended before it heard all tells why in its answer, or by its end.
+            let _ = writer
+                .set_write_timeout(Some(time))
+                .and_then(|()| (&writer).write_all(text.as_bytes()));
+        }
+        let source = channel.ours;
+        Ok(Running { child, source, started, allowance, answer: Vec::new(), said: Vec::new() })
+    }
+}
+
+/// What the process answers on, and is given the program's text on.
+struct Channel {
+    theirs: OwnedFd,
+    ours: OwnedFd,
+    /// The same as `ours`.
+    writer: Option<UnixStream>,
+}
+
+impl Channel {
+    fn new(is_both_ways: bool) -> io::Result<Self> {
+        if !is_both_ways {
+            let (ours, theirs) = std::io::pipe()?;
+            return Ok(Self { theirs: theirs.into(), ours: ours.into(), writer: None });
+        }
+        let (ours, theirs) = UnixStream::pair()?;
+        let writer = Some(ours.try_clone()?);
+        Ok(Self { theirs: theirs.into(), ours: ours.into(), writer })
     }
 }
 
@@ -88,7 +125,7 @@ impl Running {
     /// Reads until both pipes are closed; false if there was no time left, or too much.
     fn hear(&mut self, until: Instant) -> io::Result<bool> {
         let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
-        let mut answer = File::from(OwnedFd::from(self.child.stdout.take().ok_or_else(closed)?));
+        let mut answer = File::from(self.source.try_clone()?);
         let mut said = File::from(OwnedFd::from(self.child.stderr.take().ok_or_else(closed)?));
         let mut is_open = [true, true];
         while is_open != [false, false] {
@@ -170,6 +207,8 @@ fn take(from: &mut File, to: &mut Vec<u8>, most: usize) -> io::Result<bool> {
     let read = loop {
         match from.read(&mut piece) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // It ended before it heard the whole program.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break 0,
             other => break other?,
         }
     };

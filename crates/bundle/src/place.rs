@@ -5,6 +5,9 @@
 //! workspace that the package is a member of. So these folders count as its own, but never
 //! the home directory, what is above it, or a folder of somebody else or that all can write to: a
 //! package.json was left in those by accident, or by somebody else.
+//!
+//! A program that is text lies nowhere, and whoever wrote it was given no file of the folder
+//! that it is run in. It imports the packages that are installed there, and nothing else.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +19,9 @@ pub struct Place {
     pub root: PathBuf,
     /// The program's file, below the root.
     pub entry: String,
+    /// The program itself, if it is text: then there need be no such file, and of the root
+    /// only installed packages are part of it.
+    pub text: Option<String>,
 }
 
 impl Place {
@@ -26,26 +32,46 @@ impl Place {
         Self::find_for(project, file, home.as_deref())
     }
 
+    /// The place of a program that is text and is run in `folder`, absolute and without
+    /// links. `name` is what it is called: a file's name, or a path below the folder.
+    pub fn of_text(folder: &Path, name: &str, text: String) -> Option<Self> {
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        let owner = std::fs::metadata(folder).ok()?.uid();
+        let root = widest(folder, folder, owner, home.as_deref());
+        let is_plain = |part: &str| !matches!(part, "" | "." | ".." | "node_modules");
+        if !name.split('/').all(is_plain) || name.contains('\0') {
+            return None;
+        }
+        let place = Self::below(root, &folder.join(name))?;
+        Some(Self { text: Some(text), ..place })
+    }
+
     fn find_for(project: &Path, file: &Path, home: Option<&Path>) -> Option<Self> {
         file.strip_prefix(project).ok()?;
         let owner = std::fs::metadata(file).ok()?.uid();
-        let is_own = |folder: &&Path| is_own(folder, owner, home);
-        let mut root = project;
-        let package = |folder: &&Path| folder.join("package.json").is_file();
-        if let Some(package) = file.ancestors().skip(1).take_while(is_own).find(package)
-            && root.starts_with(package)
-        {
-            root = package;
-        }
-        let member = root;
-        let above = member.ancestors().skip(1).take_while(is_own);
-        if let Some(workspace) = above.filter(|folder| has_member(folder, member)).last() {
-            root = workspace;
-        }
+        Self::below(widest(project, file.parent()?, owner, home), file)
+    }
+
+    fn below(root: &Path, file: &Path) -> Option<Self> {
         let entry = file.strip_prefix(root).ok()?.to_str()?.to_owned();
         let is_text = !entry.is_empty() && root.to_str().is_some();
-        is_text.then(|| Self { root: root.to_owned(), entry })
+        is_text.then(|| Self { root: root.to_owned(), entry, text: None })
     }
+}
+
+/// The widest folder that is a program's own, whose file is in `folder`.
+fn widest<'a>(project: &'a Path, folder: &'a Path, owner: u32, home: Option<&Path>) -> &'a Path {
+    let is_own = |folder: &&Path| is_own(folder, owner, home);
+    let mut root = project;
+    let package = |folder: &&Path| folder.join("package.json").is_file();
+    if let Some(package) = folder.ancestors().take_while(is_own).find(package)
+        && root.starts_with(package)
+    {
+        root = package;
+    }
+    let member = root;
+    let above = member.ancestors().skip(1).take_while(is_own);
+    above.filter(|folder| has_member(folder, member)).last().unwrap_or(root)
 }
 
 fn is_own(folder: &Path, owner: u32, home: Option<&Path>) -> bool {
@@ -221,6 +247,23 @@ mod tests {
         let path = tree.0.path().join("t");
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o1777)).unwrap();
         assert_eq!(tree.root("t/p", "t/p/main.ts", "h"), "t/p");
+    }
+
+    #[test]
+    fn text_is_called_by_a_name_below_the_folder() {
+        let tree = Tree::new(&[("h/p/src/x", ""), ("h/p/package.json", "{}")]);
+        let folder = tree.0.path().canonicalize().unwrap().join("h/p/src");
+        let of = |name: &str| Place::of_text(&folder, name, "1".to_owned());
+        let place = of("a/main.ts").unwrap();
+        assert_eq!(place.root, folder.parent().unwrap());
+        assert_eq!((place.entry.as_str(), place.text.as_deref()), ("src/a/main.ts", Some("1")));
+        for name in ["", "/main.ts", "../main.ts", "a/../main.ts", "./main.ts", "a//b.ts", "a\0.ts"]
+        {
+            assert_eq!(of(name), None, "{name:?}");
+        }
+        // It would count as a package's.
+        assert_eq!(of("node_modules/x/main.ts"), None);
+        assert_eq!(Place::of_text(&folder.join("gone"), "main.ts", String::new()), None);
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(crate) enum Unresolved {
 pub(crate) struct Resolvers {
     project: [ResolverGeneric<Files>; 2],
     packages: [ResolverGeneric<Files>; 2],
+    /// The program is text: it has packages, and no file of the project.
+    is_text: bool,
 }
 
 /// What the guest answers for.
@@ -47,6 +49,7 @@ const SDK: &str = "@capsule-run/sdk";
 
 impl Resolvers {
     pub(crate) fn new(folder: Arc<Folder>) -> Self {
+        let is_text = folder.is_of_text();
         let import = ResolverGeneric::new_with_file_system(Files::new(folder), options("import"));
         let require = import.clone_with_options(options("require"));
         let packaged = |resolver: &ResolverGeneric<Files>, condition| {
@@ -61,17 +64,24 @@ impl Resolvers {
             })
         };
         let packages = [packaged(&import, "import"), packaged(&require, "require")];
-        Self { project: [import, require], packages }
+        Self { project: [import, require], packages, is_text }
     }
 
     /// The settings of TypeScript that govern a file.
     pub(crate) fn settings(&self, file: &str) -> Result<Option<Arc<TsConfig>>, String> {
+        if self.is_text {
+            return Ok(None);
+        }
         let path = format!("{ROOT}/{file}");
         self.project[0].find_tsconfig(&path).map_err(|error| described(&error))
     }
 
     /// The program's own file: the one that is named, whatever stands beside it.
     pub(crate) fn entry(&self, entry: &str) -> Result<Target, Unresolved> {
+        if self.is_text {
+            let path = entry.to_owned();
+            return Ok(Target::File { path, is_module: false, has_side_effects: None });
+        }
         let specifier = format!("./{}", crate::trace::split(entry).1);
         self.packages[0]
             .resolve_file(format!("{ROOT}/{entry}"), &specifier)
@@ -96,8 +106,14 @@ impl Resolvers {
                 "{specifier:?} is outside of the project's folder"
             )));
         }
-        let is_packaged = is_packaged(importer);
-        let resolvers = if is_packaged { &self.packages } else { &self.project };
+        if self.is_text && !is_packaged(importer) && specifier.starts_with(['.', '#']) {
+            let why = format!(
+                "{specifier:?} is a file, and a program that is text has no folder; run it as a file"
+            );
+            return Err(Unresolved::Refused(why));
+        }
+        let as_package = is_packaged(importer) || self.is_text;
+        let resolvers = if as_package { &self.packages } else { &self.project };
         let resolver = &resolvers[usize::from(kind == ImportKind::Require)];
         let found = resolver.resolve_file(format!("{ROOT}/{importer}"), specifier);
         let found = match found {
@@ -106,7 +122,16 @@ impl Resolvers {
             Err(ResolveError::Builtin { .. }) => return Ok(Target::Guest(specifier.to_owned())),
             Err(error) => return Err(Unresolved::Missing(described(&error))),
         };
-        target(&found, specifier)
+        match target(&found, specifier)? {
+            Target::File { path, .. } if self.is_text && !is_packaged(&path) => {
+                let why = format!(
+                    "{specifier:?} is no installed package, and a program that is text can \
+                     import nothing else"
+                );
+                Err(Unresolved::Refused(why))
+            }
+            target => Ok(target),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A program in TypeScript or JavaScript, made into the one script that its guest runs.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use capsule_bundle::{Bundle, BundleError, Place as Bounds};
@@ -13,36 +14,67 @@ pub(crate) fn beside<T>(
     project: &mut Project,
     meanwhile: impl FnOnce(&mut Project) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    if project.language() != Language::JavaScript || project.is_in_one_file() {
+    let is_text = project.text_only().is_some();
+    if project.language() != Language::JavaScript || project.is_in_one_file() && !is_text {
         return meanwhile(project);
     }
-    let file = project.root().join(project.entry());
-    let bounds = Bounds::find(project.root(), &file).ok_or_else(|| {
-        let message = format!("{} cannot be bundled: its path is not UTF-8", project.entry());
-        Failure::new(ErrorCode::ProgramNotFound, message)
-    })?;
+    let bounds = bounds(project)?;
     let bundler = bundling::bundler();
     let begun = bundler.begin(&bounds).map_err(BundleError::into_failure)?;
     let done = meanwhile(project)?;
-    let bundle = begun.finish().map_err(BundleError::into_failure)?;
+    let named = |error: BundleError| match is_text {
+        true => error.naming(&bounds.entry, project.entry()).into_failure(),
+        false => error.into_failure(),
+    };
+    let bundle = begun.finish().map_err(named)?;
     // What the user typed for the folder of the sources, where it is that of the project.
     let prefix = if bounds.root == project.root() { project.prefix() } else { "" };
     let text = Arc::new(bundle.script.clone().into_bytes());
-    let positions = Sources { bundle, prefix: prefix.to_owned() };
+    let renamed = is_text.then(|| (bounds.entry.clone(), project.entry().to_owned()));
+    let positions = Sources { bundle, prefix: prefix.to_owned(), renamed };
     project.run_script(Script { text, positions: Some(Arc::new(positions)) });
     Ok(done)
+}
+
+fn bounds(project: &Project) -> Result<Bounds, Failure> {
+    let entry = project.entry();
+    let Some(text) = project.text_only() else {
+        let file = project.root().join(entry);
+        return Bounds::find(project.root(), &file).ok_or_else(|| {
+            let message = format!("{entry} cannot be bundled: its path is not UTF-8");
+            Failure::new(ErrorCode::ProgramNotFound, message)
+        });
+    };
+    let text = String::from_utf8(text.to_vec()).map_err(|_| {
+        Failure::new(ErrorCode::InvalidSource, format!("{entry} is not text in UTF-8"))
+    })?;
+    let caller = project.caller();
+    let here = if caller.as_os_str().is_empty() { Path::new(".") } else { caller };
+    let folder = std::fs::canonicalize(here).map_err(|error| {
+        let message = format!("the folder that {entry} is run in cannot be opened: {error}");
+        Failure::new(ErrorCode::ProgramNotFound, message)
+    })?;
+    Bounds::of_text(&folder, entry, text).ok_or_else(|| {
+        let message = format!("{entry:?} is no name of a program, or its folder has none");
+        Failure::new(ErrorCode::InvalidValue, message).hint("call it main.ts")
+    })
 }
 
 /// The way back, by the source map of the bundle.
 struct Sources {
     bundle: Bundle,
     prefix: String,
+    /// What a program that is text is called in the map, and what by its user.
+    renamed: Option<(String, String)>,
 }
 
 impl Positions for Sources {
     fn original(&self, line: u32, column: u32) -> Option<Place> {
         let origin = self.bundle.map().locate(line, column)?;
-        let file = format!("{}{}", self.prefix, origin.file);
+        let file = match &self.renamed {
+            Some((from, to)) if *from == origin.file => to.clone(),
+            _ => format!("{}{}", self.prefix, origin.file),
+        };
         Some(Place { file, line: origin.line, column: origin.column })
     }
 }

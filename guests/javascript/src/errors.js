@@ -19,6 +19,14 @@ export class TaskError extends CapsuleError {
   }
 }
 
+/** A session lost what it held in memory: outside of sandboxes only. */
+export class SessionLost extends TaskError {
+  constructor(message, details) {
+    super(message, details);
+    this.name = "SessionLost";
+  }
+}
+
 /** The policy denies what was tried; the message names the option to set. */
 export class DeniedError extends CapsuleError {
   constructor(message, details) {

@@ -17,13 +17,17 @@ import url from "./node/url.js";
 import util from "./node/util.js";
 import zlib from "./node/zlib.js";
 import { process } from "./process.js";
+import * as errors from "./errors.js";
 import * as sdk from "./sdk.js";
 
 path.posix = path;
 const outside = (name) => () => {
   throw new sdk.CapsuleError(`${name}() starts programs from Node; inside a sandbox, call a task`);
 };
-const runner = { run: outside("run"), runJavaScript: outside("runJavaScript"), runPython: outside("runPython") };
+const runner = {
+  ...errors, run: outside("run"), runJavaScript: outside("runJavaScript"), runPython: outside("runPython"),
+  printOutput: outside("printOutput"), Session: class Session { constructor() { outside("Session")(); } },
+};
 /** What `import x from "node:…"` and `require` both get. */
 const events = Object.assign(EventEmitter, { EventEmitter, setMaxListeners() {}, getEventListeners: (emitter, name) => emitter.listeners(name), captureRejectionSymbol: Symbol.for("nodejs.rejection"), errorMonitor: Symbol("events.errorMonitor") });
 

@@ -7,6 +7,7 @@ import { format } from "./inspect.js";
 import * as loop from "./loop.js";
 import * as program from "./program.js";
 import * as report from "./report.js";
+import { prepare } from "./statements.js";
 import * as timers from "./timers.js";
 
 const ROUNDS = 4;
@@ -48,6 +49,8 @@ export async function rehearse() {
     ]) {
       await attempt(() => run(name, given));
     }
+    prepare("const { a, b = [] } = { a: 1 }; class P { x = 1 } function f(n) { return n + 1 }\n`${f(a)}`");
+    prepare("interface A { x: number }\nconst a: A = await g<A>({ x: 1 }); enum E { B }\na as unknown");
     format("%s %d", "a", 1, { a: [1, { b: new Map([[1, 2]]) }] }, [1, 2, 3], new Error("x"));
   }
   program.forget();

@@ -1,5 +1,5 @@
 // `@capsule-run/sdk`, as a program sees it inside a sandbox.
 
-export { BinaryNotFound, CapsuleError, DeniedError, TaskError, WorkerError } from "./errors.js";
+export { BinaryNotFound, CapsuleError, DeniedError, SessionLost, TaskError, WorkerError } from "./errors.js";
 export { files } from "./files/sdk.js";
 export { task } from "./task.js";

@@ -6,7 +6,7 @@ import { inspect } from "./inspect.js";
 import { Deadlock, isThenable } from "./loop.js";
 import * as operations from "./operations.js";
 import { require } from "./require.js";
-import { describe, PROGRAM } from "./stack.js";
+import { describePiece, frames, stackOf } from "./stack.js";
 import { prepare } from "./statements.js";
 import * as timers from "./timers.js";
 import { encode, isJson } from "./values.js";
@@ -20,15 +20,26 @@ let pieces = 0;
 
 /** Runs code; the value of its last expression as JSON, or as text if JSON would change it. */
 export async function evaluate(code, name) {
-  pieces++;
-  describe(name || `input ${pieces}`, 0);
+  if (name === "") pieces++;
   globalThis.require ??= require;
-  const { names, text } = prepare(code);
+  const { names, text, moved } = prepare(code);
   if (names.length > 0) evaluateGlobally(`var ${names.join(", ")}`);
-  const result = evaluateGlobally(`${text}\n//# sourceURL=${PROGRAM}`);
+  const file = describePiece(name || `input ${pieces}`, moved, code.split("\n").length);
+  const result = run(`${text}\n//# sourceURL=${file}`, moved);
   const value = isThenable(result) ? await settled(result) : result;
   if (value === undefined) return "null";
   return encode(isJson(value) ? value : inspect(value));
+}
+
+/** What code comes to; of code that is none, where that is. */
+function run(text, moved) {
+  try {
+    return evaluateGlobally(text);
+  } catch (error) {
+    if (!(error instanceof SyntaxError) || frames(stackOf(error)).length > 0) throw error;
+    const { lineNumber: line, columnNumber: column } = error;
+    throw new SyntaxError(`${error.message} at line ${line}, column ${line === 1 ? column - moved : column}`);
+  }
 }
 
 /** Waits for a promise inside the sandbox: nothing else goes on here meanwhile. */

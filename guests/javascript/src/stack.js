@@ -17,6 +17,26 @@ export function describe(path, columns) {
   shift = columns;
 }
 
+/**
+ * Pieces of a session's code: what they are called, by how much their line 1 is moved, and how
+ * many lines they have.
+ */
+const pieces = [];
+
+/** Says what a piece of code is called; the engine's name for it. */
+export function describePiece(name, columns, lines) {
+  pieces.push({ name, columns, lines });
+  return `${PROGRAM}:${pieces.length}`;
+}
+
+/** Whose code a file of the engine's is. */
+function ownerOf(file) {
+  const [whole, number] = /^program:(\d+)/.exec(file) ?? [];
+  const { name, columns, lines } = pieces[number - 1] ?? { name: program, columns: shift };
+  const known = whole ?? PROGRAM;
+  return { known, name, columns, lines };
+}
+
 /** What the program is called. */
 export const programPath = () => program;
 
@@ -62,12 +82,14 @@ export function parse(stack) {
     const line = text.slice(before + 1, last);
     const column = text.slice(last + 1);
     if (file.startsWith(OURS) || file === "self-hosted" || file.endsWith(BINDINGS)) continue;
-    const isFirst = file === PROGRAM && line === "1";
+    const { known, name: called, columns, lines } = ownerOf(file);
+    if (Number(line) > lines) continue;
+    const isFirst = file === known && line === "1";
     found.push({
       name: plain(name),
-      file: file.startsWith(PROGRAM) ? program + file.slice(PROGRAM.length) : file,
+      file: file.startsWith(known) ? called + file.slice(known.length) : file,
       line: Number(line),
-      column: Math.max(1, Number(column) - (isFirst ? shift : 0)),
+      column: Math.max(1, Number(column) - (isFirst ? columns : 0)),
     });
     if (found.length === 60) break;
   }

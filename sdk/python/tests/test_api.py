@@ -17,6 +17,7 @@ from capsule import _task
 PAIRS = [
     (capsule.run, capsule.run_sync),
     (capsule.run_python, capsule.run_python_sync),
+    (capsule.run_javascript, capsule.run_javascript_sync),
     *[
         (getattr(capsule.Session, name), getattr(capsule.SyncSession, name))
         for name in ("run", "import_file", "export_file", "delete_file", "reset", "close")

@@ -257,7 +257,7 @@ def test_options_are_those_of_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
         with SyncSession(**options) as session, pytest.raises(WorkerError, match="session"):  # type: ignore[arg-type]
             session.run("1")
     with pytest.raises(ValueError, match="javascript"):
-        Session("javascript")  # type: ignore[arg-type]
+        Session("ruby")  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         Session(allowed_hosts="example.com")
 

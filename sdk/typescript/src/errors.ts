@@ -4,6 +4,7 @@
  * ```text
  * CapsuleError
  * ├── TaskError           a task, or code that was evaluated, failed
+ * │   └── SessionLost     a session lost what it held in memory
  * ├── DeniedError         the policy denies what was tried
  * └── WorkerError         Capsule itself could not do its work
  *     └── BinaryNotFound  there is no capsule binary
@@ -42,7 +43,7 @@ export interface TaskErrorDetails extends ErrorDetails {
 
 /** A task failed. */
 export class TaskError extends CapsuleError {
-  override readonly name = "TaskError";
+  override readonly name: string = "TaskError";
   /** The task's name. */
   readonly task: string;
   /** What ended it: the error's name, or Capsule's own word (`"Timeout"`, `"FuelExhausted"`, …). */
@@ -61,6 +62,11 @@ export class TaskError extends CapsuleError {
     this.hint = hint;
     this.traceback = traceback;
   }
+}
+
+/** A session lost what it held in memory; `reset()` begins anew. */
+export class SessionLost extends TaskError {
+  override readonly name = "SessionLost";
 }
 
 /** The policy denies what was tried. The message names the option to set. */

@@ -18,6 +18,7 @@ export {
   CapsuleError,
   DeniedError,
   type ErrorDetails,
+  SessionLost,
   TaskError,
   type TaskErrorDetails,
   WorkerError,

@@ -1,6 +1,6 @@
 /** What comes back. */
 
-import { DeniedError, TaskError, WorkerError } from "./errors.js";
+import { DeniedError, SessionLost, TaskError, WorkerError } from "./errors.js";
 import { type Frame, textOf } from "./protocol.js";
 import { decode } from "./values.js";
 
@@ -73,7 +73,8 @@ export function evaluation(frame: Frame, stdout: string, stderr: string): Evalua
   const { error, result: value, execution } = envelope(frame);
   if (error !== null) {
     if (error.error_type === "CapsuleError" || error.error_type === "Denied") throw refusal(error);
-    throw new TaskError(`${error.error_type}: ${error.message}`, {
+    const kind = error.error_type === "SessionLost" ? SessionLost : TaskError;
+    throw new kind(`${error.error_type}: ${error.message}`, {
       task: execution.task_name,
       errorType: error.error_type,
       code: error.code,
@@ -87,6 +88,11 @@ export function evaluation(frame: Frame, stdout: string, stderr: string): Evalua
     return [...printed, ...(value === null || value === undefined ? [] : [shown])].join("\n");
   };
   return { stdout, stderr, value, execution, toString: asText };
+}
+
+/** That it was done; a refusal is thrown. */
+export function done(frame: Frame): void {
+  read(frame);
 }
 
 interface Refused {

@@ -1,4 +1,4 @@
-/** Running programs from outside: `run()` and `runJavaScript()`. */
+/** Running programs from outside: `run()`, `runJavaScript()`, `runPython()` and sessions. */
 
 import { resolve } from "node:path";
 import process from "node:process";
@@ -6,12 +6,26 @@ import process from "node:process";
 import { find } from "./binary.js";
 import type { Channel, Frame } from "./protocol.js";
 import { type Evaluation, envelope, evaluation, type Result } from "./result.js";
-import { encode } from "./values.js";
+import { Printed, type SessionLanguage } from "./session.js";
+import { field, listed } from "./values.js";
 import { type OutputHandler, shared } from "./worker.js";
 
-export { BinaryNotFound, CapsuleError, DeniedError, TaskError, WorkerError } from "./errors.js";
+export {
+  BinaryNotFound,
+  CapsuleError,
+  DeniedError,
+  SessionLost,
+  TaskError,
+  WorkerError,
+} from "./errors.js";
 export type { Channel } from "./protocol.js";
 export type { ErrorInfo, Evaluation, Execution, HostRequest, Result } from "./result.js";
+export {
+  type PieceOptions,
+  Session,
+  type SessionLanguage,
+  type SessionOptions,
+} from "./session.js";
 export type { OutputHandler } from "./worker.js";
 
 /** How to run, and how to give up. */
@@ -33,9 +47,14 @@ export interface WaitOptions {
 export interface RunOptions extends WaitOptions {
   /** The program, `"main.ts"` or `"main.py"`; default: the entrypoint of `capsule.toml`. */
   file?: string;
-  /** The program's text, instead of `file`. */
+  /**
+   * The program's text, instead of `file`. It imports packages that are installed for `cwd`,
+   * and no file of it.
+   */
   source?: string;
-  /** The language of `source`; default: `"typescript"`. */
+  /** What `source` is called in stacks: `"main.ts"`. Its ending tells the language. */
+  name?: string;
+  /** The language of `source`; default: as `name` ends, else `"typescript"`. */
   language?: "typescript" | "javascript" | "python";
   /** Arguments of the task. */
   args?: readonly unknown[];
@@ -68,6 +87,12 @@ export async function run<R = unknown>(options: RunOptions = {}): Promise<Result
   return envelope<R>(await ask(request(options), options, options.onOutput));
 }
 
+/** How to run code, and how to give up. */
+export interface CodeOptions extends WaitOptions {
+  /** What the code is called in stacks. */
+  name?: string;
+}
+
 /**
  * Runs JavaScript in a sandbox without any right: no files, no network, no environment.
  *
@@ -75,24 +100,28 @@ export async function run<R = unknown>(options: RunOptions = {}): Promise<Result
  * `${await runJavaScript("console.log('Hello'); 5 + 3")}`; // "Hello\n8"
  * ```
  *
- * Each call has a sandbox of its own. Code that fails is a TaskError.
+ * TypeScript is taken, too, and `await` may stand anywhere. Each call has a sandbox of its own;
+ * {@link Session} keeps one, and takes options. Code that fails is a TaskError.
  */
-export async function runJavaScript(code: string, options: WaitOptions = {}): Promise<Evaluation> {
-  const printed: Record<Channel, Uint8Array[]> = { stdout: [], stderr: [] };
-  const keep: OutputHandler = (channel, data) => {
-    printed[channel].push(data);
-    options.onOutput?.(channel, data);
-  };
-  const fields = [
-    '"op":"evaluate"',
-    field("cwd", process.cwd()),
-    // The ending tells the language.
-    field("name", "code.js"),
-    field("code", code),
-  ];
-  const frame = await ask(fields.join(","), options, keep);
-  const text = (channel: Channel) => Buffer.concat(printed[channel]).toString();
-  return evaluation(frame, text("stdout"), text("stderr"));
+export function runJavaScript(code: string, options: CodeOptions = {}): Promise<Evaluation> {
+  return evaluate("javascript", code, options);
+}
+
+/** As {@link runJavaScript}, for Python. */
+export function runPython(code: string, options: CodeOptions = {}): Promise<Evaluation> {
+  return evaluate("python", code, options);
+}
+
+async function evaluate(
+  language: SessionLanguage,
+  code: string,
+  options: CodeOptions,
+): Promise<Evaluation> {
+  const printed = new Printed(options.onOutput);
+  const fields = ['"op":"evaluate"', field("language", language), field("code", code)];
+  if (options.name !== undefined) fields.push(field("name", options.name));
+  const frame = await ask(fields.join(","), options, printed.hear);
+  return evaluation(frame, printed.text("stdout"), printed.text("stderr"));
 }
 
 function ask(body: string, options: WaitOptions, onOutput?: OutputHandler | null): Promise<Frame> {
@@ -106,32 +135,22 @@ function ask(body: string, options: WaitOptions, onOutput?: OutputHandler | null
   return shared(find(capsulePath)).ask(body, handler, signal);
 }
 
-const ENDINGS = { typescript: "ts", javascript: "js", python: "py" } as const;
-
 function request(options: RunOptions): string {
-  const { file, source, language = "typescript", args, kwargs, task, mounts, cwd } = options;
+  const { file, source, name, language, args, kwargs, task, mounts, cwd } = options;
   if (file !== undefined && source !== undefined) {
     throw new TypeError("run() takes a file or a source, not both");
   }
   const fields = ['"op":"run"', field("cwd", cwd === undefined ? process.cwd() : resolve(cwd))];
   if (file !== undefined) fields.push(field("file", file));
   if (source !== undefined) {
-    fields.push(field("source", source), field("name", `main.${ENDINGS[language]}`));
+    fields.push(field("source", source));
+    if (name !== undefined) fields.push(field("name", name));
+    const told = language ?? (name === undefined ? "typescript" : undefined);
+    if (told !== undefined) fields.push(field("language", told));
   }
   if (args !== undefined) fields.push(field("args", listed(args, "args")));
   if (kwargs !== undefined) fields.push(field("kwargs", { ...kwargs }));
   if (task !== undefined) fields.push(field("task", task));
   if (mounts !== undefined) fields.push(field("mounts", listed(mounts, "mounts")));
   return fields.join(",");
-}
-
-/** A field of a request. */
-function field(name: string, value: unknown): string {
-  return `"${name}":${encode(value, name)}`;
-}
-
-/** Text can be iterated, too, and is never what is meant. */
-function listed<T>(values: readonly T[], name: string): readonly T[] {
-  if (!Array.isArray(values)) throw new TypeError(`${name} is a list: write ${name}: […]`);
-  return values;
 }

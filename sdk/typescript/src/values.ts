@@ -77,6 +77,17 @@ const REFUSED: [new (...args: never[]) => object, string][] = [
   [RegExp, "use value.source"],
 ];
 
+/** A field of a request. */
+export function field(name: string, value: unknown): string {
+  return `"${name}":${encode(value, name)}`;
+}
+
+/** Text can be iterated, too, and is never what is meant. */
+export function listed<T>(values: readonly T[], name: string): readonly T[] {
+  if (!Array.isArray(values)) throw new TypeError(`${name} is a list: write ${name}: […]`);
+  return values;
+}
+
 /** The value of a JSON text. Integers that a number cannot hold become BigInts, if it can be told. */
 export function decode(json: string): unknown {
   return LONG.test(json) ? JSON.parse(json, exact) : JSON.parse(json);

@@ -3,18 +3,8 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 
-import { run } from "../src/runner.js";
-
 /** The binary under test; tests/npm/run.sh names it. */
 export const binary = process.env["CAPSULE_BIN"];
-
-/** Whether this binary runs TypeScript. */
-export async function hasJavaScript(): Promise<boolean> {
-  if (binary === undefined) return false;
-  const source = "export const main = (): number => 1;";
-  const result = await run({ source, timeout: 180_000, onOutput: null }).catch(() => undefined);
-  return result?.success === true && result.result === 1;
-}
 
 /** Children of this process that are workers. */
 export function workers(): number[] {

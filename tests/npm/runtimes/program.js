@@ -3,7 +3,7 @@
 import { deepStrictEqual as same } from "node:assert/strict";
 
 import { TaskError, task } from "@capsule-run/sdk";
-import { run } from "@capsule-run/sdk/runner";
+import { run, runJavaScript, Session } from "@capsule-run/sdk/runner";
 
 const square = task({ name: "square" }, (n) => n * n);
 same(await square.map([1, 2, 3]), [1, 4, 9]);
@@ -31,4 +31,12 @@ await python("def main(): print('é', end='')", {
   },
 });
 same(heard, "stdouté");
+
+const typescript = "export const main = (n: number): number => n + 1;";
+same((await run({ source: typescript, args: [41] })).result, 42);
+same((await runJavaScript("const x: number = 5; x + 3")).value, 8);
+const session = new Session();
+await session.run("let x: number = 1");
+same((await session.run("x + await Promise.resolve(1)")).value, 2);
+await session.close();
 console.log("as expected");

@@ -125,7 +125,8 @@ fn a_program_that_is_not_there_is_told() {
         "{}",
         project.problem("main.ts")
     );
-    let gone = capsule_bundle::Place { root: project.path("gone"), entry: "main.ts".to_owned() };
+    let (root, entry) = (project.path("gone"), "main.ts".to_owned());
+    let gone = capsule_bundle::Place { root, entry, text: None };
     let bundler =
         capsule_bundle::Bundler::new(env!("CARGO_BIN_EXE_capsule-bundle").into(), Vec::new(), None);
     let failure = bundler.bundle(&gone).unwrap_err().into_failure();

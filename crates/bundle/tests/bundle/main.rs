@@ -11,3 +11,4 @@ mod limits;
 mod packages;
 mod positions;
 mod support;
+mod text;

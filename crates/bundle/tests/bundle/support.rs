@@ -70,7 +70,12 @@ impl Project {
     }
 
     pub(crate) fn place(&self, entry: &str) -> Place {
-        Place { root: self.root(), entry: entry.to_owned() }
+        Place { root: self.root(), entry: entry.to_owned(), text: None }
+    }
+
+    /// Bundles a program that is text and is run in the project's folder.
+    pub(crate) fn bundle_text(&self, text: &str) -> Result<Bundle, BundleError> {
+        self.bundler.bundle(&Place::of_text(&self.root(), "main.ts", text.to_owned()).unwrap())
     }
 
     pub(crate) fn script(&self) -> Bundle {

@@ -11,6 +11,7 @@
 //! ```
 
 mod frame;
+mod language;
 mod request;
 mod sessions;
 mod stdio;
@@ -33,12 +34,15 @@ use tokio::task::AbortHandle;
 use crate::wire::Runtimes;
 use crate::{program, progress};
 use frame::{Front, Incoming, Outgoing};
+use language::Written;
 use request::{Hello, PROTOCOL, Piece, Reply, Request, needed};
 use sessions::Sessions;
 use stdio::{Call, Caller};
 
 /// Requests that run at one time; more of them wait.
 const MOST_AT_ONCE: usize = 256;
+/// Programs that are made ready at one time: each may take two processors for seconds.
+const MOST_BUNDLING: usize = 4;
 
 /// Serves until the caller is gone.
 pub(crate) fn serve() -> anyhow::Result<ExitCode> {
@@ -48,7 +52,8 @@ pub(crate) fn serve() -> anyhow::Result<ExitCode> {
         outgoing: Outgoing::new(caller.output()?),
         handle: threads.handle().clone(),
         runtimes: Arc::default(),
-        backends: OnceCell::new(),
+        backends: [const { OnceCell::const_new() }; 2],
+        bundling: Arc::new(Semaphore::new(MOST_BUNDLING)),
         environment: RwLock::new(Arc::new(program::environment())),
         underway: Mutex::default(),
         turns: Semaphore::new(MOST_AT_ONCE),
@@ -59,7 +64,7 @@ pub(crate) fn serve() -> anyhow::Result<ExitCode> {
     });
     // The first request finds it ready, or waits for it.
     let early = worker.clone();
-    threads.spawn(async move { early.backends().await.map(drop) });
+    threads.spawn(async move { early.backends(Language::Python).await.map(drop) });
     let code = worker.clone().listen(caller);
     // Guests end where they are; what they used goes with the process.
     threads.shutdown_background();
@@ -71,8 +76,10 @@ struct Worker {
     outgoing: Outgoing,
     handle: Handle,
     runtimes: Arc<Runtimes>,
-    /// For programs and sessions without packages.
-    backends: OnceCell<Backends>,
+    /// For programs and sessions without packages, by language.
+    backends: [OnceCell<Backends>; 2],
+    /// Who prepares a program; a request that is cancelled meanwhile still does.
+    bundling: Arc<Semaphore>,
     environment: RwLock<Arc<BTreeMap<String, String>>>,
     underway: Mutex<HashMap<u64, AbortHandle>>,
     turns: Semaphore,
@@ -150,19 +157,20 @@ impl Worker {
         let mounts = mounts(request)?;
         let place = PathBuf::from(request.cwd.as_deref().unwrap_or_default());
         let (file, source) = (request.file.clone(), request.source.clone());
-        let name = request.name.clone();
+        let written = Written::of_source(request)?;
         let task = request.task.clone().unwrap_or_else(|| "main".to_owned());
         let environment = self.environment();
         self.begin(id, async move |worker| {
             let _turn = worker.turns.acquire().await;
-            let opened = match source {
+            let opened = match &source {
                 Some(_) if file.is_some() => {
                     let message = "a run has a file or a source, not both";
                     Err(Failure::new(ErrorCode::ConflictingOptions, message))
                 }
                 Some(source) => {
-                    let name = name.as_deref().unwrap_or("<source>");
-                    program::mounted(Project::of_text(&place, name, source.into_bytes()), &mounts)
+                    let Written { language, name } = &written;
+                    let text = source.clone().into_bytes();
+                    program::mounted(Project::of_text(&place, name, *language, text), &mounts)
                 }
                 None => program::open(&place, file.as_deref(), &mounts),
             };
@@ -172,7 +180,10 @@ impl Worker {
             };
             let (project, backends) = match prepared {
                 Ok(prepared) => prepared,
-                Err(failure) => return Reply::answer(id, Answer::refused(&task, failure)),
+                Err(failure) => {
+                    let answer = Answer::refused(&task, failure);
+                    return Reply::answer(id, explained(&written, source.as_deref(), answer));
+                }
             };
             let limits = RunLimits::default();
             let output = Worker::output(&worker, id, &limits);
@@ -190,13 +201,13 @@ impl Worker {
                 Ok(workflow) => workflow.call(&task, &arguments).await,
                 Err(answer) => answer,
             };
-            Reply::answer(id, answer)
+            Reply::answer(id, explained(&written, source.as_deref(), answer))
         })
     }
 
     fn evaluate(self: &Arc<Self>, id: u64, request: &Request<'_>) -> Result<(), Failure> {
         let code = needed(&request.code, "code")?;
-        let name = request.name.clone().unwrap_or_default();
+        let Written { language, name } = Written::of_code(request)?;
         let session = request.session.clone();
         let options = request.options.clone();
         let mounts = mounts(request)?;
@@ -209,9 +220,10 @@ impl Worker {
                 None => None,
             };
             let _turn = worker.turns.acquire().await;
-            let found = match worker.backends().await {
+            let found = match worker.backends(language).await {
                 Ok(backends) => {
                     let wanted = sessions::Wanted {
+                        language,
                         options: &options,
                         mounts: &mounts,
                         place: &place,
@@ -235,12 +247,25 @@ impl Worker {
     fn keep(self: &Arc<Self>, id: u64, request: &Request<'_>) -> Result<(), Failure> {
         let session = needed(&request.session, "session")?;
         let work = sessions::Work::of(request)?;
+        let Written { language, .. } = Written::of_code(request)?;
+        let options = request.options.clone();
+        let mounts = mounts(request)?;
+        let place = PathBuf::from(request.cwd.as_deref().unwrap_or_default());
         let environment = self.environment();
         let turn = self.sessions.line_up(&session);
         self.begin(id, async move |worker| {
             let _first = turn.await;
-            let done = match worker.backends().await {
-                Ok(backends) => worker.sessions.keep(&session, work, backends, &environment).await,
+            let done = match worker.backends(language).await {
+                Ok(backends) => {
+                    let wanted = sessions::Wanted {
+                        language,
+                        options: &options,
+                        mounts: &mounts,
+                        place: &place,
+                        environment: &environment,
+                    };
+                    worker.sessions.keep(&session, work, backends, &wanted).await
+                }
                 Err(failure) => Err(failure),
             };
             match done {
@@ -291,26 +316,32 @@ impl Worker {
         self.underway.lock().unwrap_or_else(PoisonError::into_inner).remove(&id).is_some()
     }
 
-    async fn backends(&self) -> Result<&Backends, Failure> {
+    async fn backends(&self, language: Language) -> Result<&Backends, Failure> {
+        let (place, name) = match language {
+            Language::Python => (&self.backends[0], "nothing.py"),
+            Language::JavaScript => (&self.backends[1], "nothing.js"),
+        };
         let prepare = || async {
-            let nothing = Project::of_text(&PathBuf::new(), "<nothing>", Vec::new());
+            let nothing = Project::of_text(&PathBuf::new(), name, language, Vec::new());
             Ok(self.prepare(nothing).await?.1)
         };
-        self.backends.get_or_try_init(prepare).await
+        place.get_or_try_init(prepare).await
     }
 
     async fn backends_of(&self, project: Project) -> Result<(Project, Backends), Failure> {
         // Most programs have no packages: nothing is looked up then.
         let is_plain = project.language() == Language::Python && !project.mentions("jail");
         if is_plain && project.requirements()?.is_empty() {
-            return Ok((project, self.backends().await?.clone()));
+            return Ok((project, self.backends(Language::Python).await?.clone()));
         }
         self.prepare(project).await
     }
 
     async fn prepare(&self, mut project: Project) -> Result<(Project, Backends), Failure> {
         let runtimes = self.runtimes.clone();
+        let turn = self.bundling.clone().acquire_owned().await;
         let prepared = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let backends = runtimes.of(&mut project, &progress::Preparing)?;
             Ok((project, backends))
         });
@@ -349,6 +380,14 @@ impl Worker {
     fn refuse_soon(self: &Arc<Self>, id: Option<u64>, error: Failure) {
         let worker = self.clone();
         self.handle.spawn(async move { worker.refuse(id, error) });
+    }
+}
+
+/// The answer of a program that may be text.
+fn explained(written: &Written, source: Option<&str>, answer: Answer) -> Answer {
+    match source {
+        Some(source) => written.explain(source, answer),
+        None => answer,
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! | frame | answer |
 //! |---|---|
-//! | `{id, op: "run", file or source, name, args, kwargs, task, mounts, cwd}` | `{id, envelope}` |
-//! | `{id, op: "evaluate", code, name, session, options, mounts, cwd}` | `{id, envelope}` |
+//! | `{id, op: "run", file or source, name, language, args, kwargs, task, mounts, cwd}` | `{id, envelope}` |
+//! | `{id, op: "evaluate", code, name, language, session, options, mounts, cwd}` | `{id, envelope}` |
 //! | `{id, op: "reset" or "close", session}` | `{id, done}` |
 //! | `{id, op: "import" or "export", session, from, to, cwd}` | `{id, done}` |
 //! | `{id, op: "delete", session, path}` | `{id, done}` |
@@ -14,8 +14,13 @@
 //! refused is answered `{id, error: {code, message, hint}}`, with `id: null` if the frame
 //! does not tell its number. The first frame of all is `{hello: {version, protocol}}`.
 //!
+//! `language` is `python`, `typescript` or `javascript`: that of the source or the code. Without
+//! it the ending of the `name` tells, and without an ending it is Python. A program that is
+//! text imports packages that are installed for `cwd`, and nothing else of it.
+//!
 //! An `evaluate` without a session runs in a sandbox of its own. The first one that names
-//! a session makes it, with the options and mounts that it brings.
+//! a session makes it, with the language, options and mounts that it brings, and so does
+//! one that asks for something to be done to it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -40,6 +45,7 @@ pub(super) struct Request<'a> {
     pub(super) file: Option<String>,
     pub(super) source: Option<String>,
     pub(super) name: Option<String>,
+    pub(super) language: Option<String>,
     #[serde(borrow)]
     pub(super) args: Option<&'a RawValue>,
     #[serde(borrow)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use capsule_backend::guest::Granted;
-use capsule_engine::{Answer, Backends, MountOption, Output, Session};
+use capsule_engine::{Answer, Backends, Language, MountOption, Output, Session};
 use capsule_spec::{Access, ErrorCode, Failure};
 use serde_json::{Map, Value};
 
@@ -24,6 +24,7 @@ pub(super) struct Sessions {
 
 /// A session and its files.
 pub(super) struct Place {
+    language: Language,
     session: tokio::sync::Mutex<Session>,
     /// None for code that runs once.
     workspace: Option<Workspace>,
@@ -31,6 +32,7 @@ pub(super) struct Place {
 
 /// What a session that is not there yet shall be.
 pub(super) struct Wanted<'a> {
+    pub(super) language: Language,
     pub(super) options: &'a Map<String, Value>,
     pub(super) mounts: &'a [MountOption],
     pub(super) place: &'a Path,
@@ -97,6 +99,11 @@ impl Sessions {
         let Some(name) = name else { return Ok(Arc::new(make(None, backends, wanted)?)) };
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = places.get(name) {
+            if place.language != wanted.language {
+                let message = "the session is one of another language";
+                return Err(Failure::new(ErrorCode::ConflictingOptions, message)
+                    .hint("a session has one language; make another one"));
+            }
             return Ok(place.clone());
         }
         let workspace = self.folder()?.workspace()?;
@@ -110,7 +117,7 @@ impl Sessions {
         name: &str,
         work: Work,
         backends: &Backends,
-        environment: &BTreeMap<String, String>,
+        wanted: &Wanted<'_>,
     ) -> Result<(), Failure> {
         if matches!(work, Work::Close) {
             // Its sandbox and its files go with the last who uses it.
@@ -118,8 +125,7 @@ impl Sessions {
             self.lines.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
             return Ok(());
         }
-        let plain = Wanted { options: &Map::new(), mounts: &[], place: Path::new(""), environment };
-        let place = self.find(Some(name), backends, &plain)?;
+        let place = self.find(Some(name), backends, wanted)?;
         if matches!(work, Work::Reset) {
             place.session.lock().await.reset();
             return Ok(());
@@ -181,6 +187,7 @@ fn make(
         destination: "/workspace".to_owned(),
         access: Access::ReadWrite,
     }));
-    let session = Session::new(backends, wanted.options, files, wanted.environment)?;
-    Ok(Place { session: tokio::sync::Mutex::new(session), workspace })
+    let session = Session::new(backends, wanted.options, files, wanted.environment)?
+        .with_language(wanted.language);
+    Ok(Place { language: wanted.language, session: tokio::sync::Mutex::new(session), workspace })
 }

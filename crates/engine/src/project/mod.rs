@@ -313,7 +313,7 @@ impl Project {
 
     /// A program that is text only, called `name` in tracebacks: it has no folder, so no
     /// modules and no files of its own.
-    pub fn of_text(place: &Path, name: &str, text: Vec<u8>) -> Self {
+    pub fn of_text(place: &Path, name: &str, language: Language, text: Vec<u8>) -> Self {
         let files = [(name.to_owned(), text)].into();
         Self {
             place: place.to_owned(),
@@ -321,7 +321,7 @@ impl Project {
             folder: None,
             bundle: Some(Bundle { entry: name.to_owned(), files }),
             entry: name.to_owned(),
-            language: Language::of(Path::new(name)).unwrap_or(Language::Python),
+            language,
             script: None,
             prefix: String::new(),
             mounts: Vec::new(),
@@ -405,6 +405,17 @@ impl Project {
     /// Whether its files lie in one file, or nowhere: then there is nothing beside them.
     pub fn is_in_one_file(&self) -> bool {
         self.bundle.is_some()
+    }
+
+    /// The program itself, if it is text only.
+    pub fn text_only(&self) -> Option<&[u8]> {
+        let bundle = self.bundle.as_ref().filter(|_| self.folder.is_none())?;
+        bundle.files.get(&self.entry).map(Vec::as_slice)
+    }
+
+    /// The current folder of whoever runs it; empty for this process's.
+    pub fn caller(&self) -> &Path {
+        &self.place
     }
 
     /// Runs a script that was made of the program in the place of its entry.

@@ -221,3 +221,141 @@ fn strange_events_and_calls_do_no_harm() {
         assert_eq!(message, format!("the program has no task \"{name}\""));
     }
 }
+
+/// Evaluates pieces in a session of their own; how the last one ends.
+fn evaluated(sandbox: &Sandbox, pieces: &[&str]) -> Result<String, GuestError> {
+    let mut guest = sandbox.open(Arc::new(Program::new("")));
+    let grant = Grant { meter: Meter::new(20_000_000_000), ..grant() };
+    let mut last = Ok(String::new());
+    for code in pieces {
+        last = block_on(guest.evaluate(code, "", &grant));
+    }
+    last
+}
+
+#[test]
+fn what_a_session_does_to_its_realm_is_gone_with_it() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    let clean = r#"[typeof leaked, typeof require, ({}).polluted ?? null, [1, 2].map(String).join(), JSON.stringify({ a: 1 }), typeof Promise.prototype.then, Object.isExtensible(globalThis)]"#;
+    let expected = r#"["undefined","function",null,"1,2","{\"a\":1}","function",true]"#;
+    // More than memories wait to be used again, so that each is.
+    for (round, spoil) in [
+        "globalThis.leaked = 1; Object.prototype.polluted = 'x'",
+        "Object.prototype.polluted = 'x'; Array.prototype.map = () => ['x']",
+        "JSON.stringify = () => 'x'; var leaked = 'x'",
+        "Promise.prototype.then = 1",
+        "const require = 1; let leaked = 2; delete globalThis.Promise",
+        "Object.preventExtensions(globalThis)",
+        "for (const name of Object.getOwnPropertyNames(globalThis)) { try { globalThis[name] = null } catch {} }",
+        "Object.defineProperty(Object.prototype, 'then', { get() { return 1 } })",
+    ]
+    .into_iter()
+    .cycle()
+    .take(24)
+    .enumerate()
+    {
+        // How it ends is its own matter.
+        let _ = evaluated(&sandbox, &[spoil, "1 + 1"]);
+        assert_eq!(evaluated(&sandbox, &[clean]).as_deref(), Ok(expected), "{round}: {spoil}");
+    }
+}
+
+#[test]
+fn results_of_a_session_are_one_json_text() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    for code in [
+        "({ get x() { throw new Error('mine') } })",
+        "let n = 0; ({ get x() { return n++ % 2 ? () => 1 : 1 } })",
+        "new Proxy({}, { ownKeys() { throw new Error('mine') } })",
+        "new Proxy({}, { getPrototypeOf() { throw new Error('mine') } })",
+        "new Proxy([], { get(target, key) { return key === 'length' ? 2 ** 32 : 1 } })",
+        "new Proxy(function () {}, { get() { throw new Error('mine') }, apply() { throw 1 } })",
+        "({ then(resolve) { resolve({ then(again) { again(5) } }) } })",
+        "({ then() { throw new Error('mine') } })",
+        "({ get then() { throw new Error('mine') } })",
+        "({ toJSON() { return '\"}],forged' } })",
+        "({ [Symbol.for('nodejs.util.inspect.custom')]() { throw new Error('mine') }, f() {} })",
+        "({ [Symbol.for('nodejs.util.inspect.custom')]: () => '\\ud800', f() {} })",
+        "'\\ud800'",
+        "JSON.parse('{\"__proto__\": {\"polluted\": 1}}')",
+        "const deep = []; let at = deep; for (let i = 0; i < 5000; i++) { at.push([]); at = at[0] } deep",
+        "const round = {}; round.round = round; round",
+        "Object.prototype.toJSON = () => '1,2'; ({ a: 1 })",
+        "String.prototype.isWellFormed = () => true; '\\ud800'",
+        "Number.isFinite = () => true; NaN",
+    ] {
+        match evaluated(&sandbox, &[code]) {
+            Ok(text) => {
+                let read: Result<Value, _> = serde_json::from_str(&text);
+                let is_known = code.contains("isWellFormed") || code.contains("isFinite");
+                assert!(read.is_ok() || is_known, "{code}: {text}");
+            }
+            Err(GuestError::Raised { .. } | GuestError::Crashed(_) | GuestError::OutOfFuel) => {}
+            Err(error) => panic!("{code}: {error:?}"),
+        }
+    }
+}
+
+#[test]
+fn whatever_never_ends_in_a_session_is_ended() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    for code in [
+        "while (true);",
+        "await null; while (true);",
+        "(function again() { Promise.resolve().then(again) })(); await new Promise(() => {})",
+        "(function again() { queueMicrotask(again) })()",
+        "const again = () => setTimeout(again, 0); again(); await new Promise(() => {})",
+        "setInterval(() => {}, 1); await new Promise(() => {})",
+        "const then = { then(resolve) { resolve(then) } }; then",
+        "/(a+)+$/.test('a'.repeat(40) + 'b')",
+        "new Proxy([], { get(target, key) { return key === 'length' ? 2 ** 53 : 1 } })",
+        "({ get then() { while (true); } })",
+        "throw { get message() { while (true); }, get name() { while (true); } }",
+    ] {
+        let mut guest = sandbox.open(Arc::new(Program::new("")));
+        let grant = Grant { meter: Meter::new(1 << 60), ..grant() };
+        let ended = block_on(async {
+            let work = guest.evaluate(code, "", &grant);
+            tokio::time::timeout(std::time::Duration::from_millis(300), work).await
+        });
+        // Some ends by itself: with an error of its own, never with a value.
+        assert!(!matches!(ended, Ok(Ok(_))), "{code}: {ended:?}");
+        let grant = Grant { meter: Meter::new(3_000_000_000), ..self::grant() };
+        let mut guest = sandbox.open(Arc::new(Program::new("")));
+        let ended = block_on(guest.evaluate(code, "", &grant));
+        assert!(ended.is_err(), "{code}: {ended:?}");
+    }
+    assert_eq!(evaluated(&sandbox, &["1 + 1"]).as_deref(), Ok("2"));
+}
+
+#[test]
+fn code_that_is_hard_to_read_harms_its_session_only() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    let large = format!("'{}'.length", "x".repeat(20 << 20));
+    for code in [
+        "(".repeat(200_000),
+        format!("{}1{}", "(".repeat(50_000), ")".repeat(50_000)),
+        "[".repeat(200_000),
+        "a<".repeat(50_000),
+        format!("let x: {}number{} = 1", "Array<".repeat(20_000), ">".repeat(20_000)),
+        format!("`{}", "${`".repeat(20_000)),
+        "/*".to_owned(),
+        "\u{0}\u{feff}\u{2028}".to_owned(),
+        large,
+    ] {
+        let begin: String = code.chars().take(20).collect();
+        let mut guest = sandbox.open(Arc::new(Program::new("")));
+        let grant = Grant { meter: Meter::new(2_000_000_000), ..grant() };
+        match block_on(guest.evaluate(&code, "", &grant)) {
+            Ok(text) => assert!(text == "20971520" || text == "null", "{begin}: {text}"),
+            Err(
+                GuestError::Raised { .. }
+                | GuestError::Crashed(_)
+                | GuestError::OutOfFuel
+                | GuestError::OutOfMemory,
+            ) => {}
+            Err(error) => panic!("{begin}: {error:?}"),
+        }
+    }
+    assert_eq!(evaluated(&sandbox, &["1 + 1"]).as_deref(), Ok("2"));
+}

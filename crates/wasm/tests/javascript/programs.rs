@@ -261,7 +261,103 @@ fn a_session_keeps_its_names() {
     let thrown = evaluate("x +\nmissing");
     let Err(GuestError::Raised { kind, message, traceback }) = thrown else { panic!("{thrown:?}") };
     assert_eq!((kind.as_str(), message.as_str()), ("ReferenceError", "missing is not defined"));
-    assert!(traceback.contains(":2:1"), "{traceback}");
+    assert_eq!(traceback, "ReferenceError: missing is not defined\n    at input 11:2:1\n");
     assert_eq!(evaluate("x").as_deref(), Ok("1"));
     assert_eq!(*program.printed.lock().unwrap(), b"printed 1\n");
+}
+
+/// Evaluates pieces one after the other in one session.
+fn session(sandbox: &Sandbox, pieces: &[&str]) -> Vec<Result<String, GuestError>> {
+    let mut guest = sandbox.open(Arc::default());
+    let grant = grant();
+    pieces.iter().map(|code| block_on(guest.evaluate(code, "", &grant))).collect()
+}
+
+#[test]
+fn a_session_takes_what_people_and_models_write() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    for (pieces, value) in [
+        // TypeScript, with what has to be made and not only removed.
+        (
+            &[
+                "interface A { n: number }\nenum E { X = 2 }\nlet a: A = { n: 1 as number }; a.n + E.X",
+            ][..],
+            "3",
+        ),
+        (
+            &[
+                "class P<T> { constructor(private readonly x: T) {} get() { return this.x } }",
+                "new P(4).get()",
+            ],
+            "4",
+        ),
+        (&["const f = async <T,>(x: T): Promise<T> => x;", "await f<number>(5)"], "5"),
+        (&["type T = 1; declare const q: string;", "typeof q"], "\"undefined\""),
+        (&["const f = <A, B>(a: A, b: B) => a", "[f<number, string>(5, '')]"], "[5]"),
+        (&["const a = 3, b = 2, c = 1; a<b == false>(c)"], "true"),
+        (&["'a<b>(c)'.length"], "7"),
+        // An object, and a block.
+        (&["{ a: 1, b: [2] }"], "{\"a\":1,\"b\":[2]}"),
+        (&["{ let a = 1; a + 1 }"], "2"),
+        (&["'use strict'; const kept = 7", "kept"], "7"),
+        (&["'use strict'; const kept = await 7", "kept"], "7"),
+        (&["export const kept = 7; export function g() { return kept }", "g()"], "7"),
+        (&["export default () => 1", "export default class Q {}", "typeof Q"], "\"function\""),
+        (&["const a = 1", "const a = 2", "a"], "2"),
+        (&["import { join } from 'node:path'; await null", "join('a', 'b')"], "\"a/b\""),
+        (&["import * as path from 'path'", "path.join('a', 'b')"], "\"a/b\""),
+        (&["for (let i = 0; i < 3; i++) i"], "2"),
+        (&["for await (const x of [Promise.resolve(3)]) globalThis.seen = x", "seen"], "3"),
+        (&["async function later() { return 9 }", "later()"], "9"),
+        (&["#!/usr/bin/env node\n1 + 1"], "2"),
+        (&["// nothing"], "null"),
+        (&[""], "null"),
+        (&["undefined"], "null"),
+        (&["Symbol('x')"], "\"Symbol(x)\""),
+        (
+            &[
+                "setTimeout(() => { globalThis.late = 1 }, 5)",
+                "await new Promise((r) => setTimeout(r, 20)); late",
+            ],
+            "1",
+        ),
+    ] {
+        let last = session(&sandbox, pieces).pop().unwrap();
+        assert_eq!(last.as_deref(), Ok(value), "{pieces:?}");
+    }
+}
+
+#[test]
+fn what_fails_in_a_session_is_told_with_its_place_and_it_lives_on() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    for (pieces, expected, trace) in [
+        (&["let a = 1;\nlet b = ;"][..], "expected expression, got ';' at line 2, column 9", ""),
+        (&["let a: number = 1;\nlet b = a +* 2;"], "Unexpected token at line 2, column 12", ""),
+        (&["await 1; let = ;"], "", ""),
+        (&["JSON.parse('{')"], "", "at input 1:1:6"),
+        (
+            &["function deep() {\n\n throw new TypeError('x') }", "\ndeep()"],
+            "x",
+            "    at deep (input 1:3:8)\n    at input 2:2:1",
+        ),
+        (&["await null; throw new Error('x')"], "x", "x\n    at input 1:1:19\n"),
+        (&["throw 'text'"], "'text'", ""),
+        (&["Promise.reject(new Error('x'))"], "x", ""),
+        (&["import z from 'zod'"], "Cannot find module", ""),
+        (&["null.x"], "", ""),
+    ] {
+        let mut all = pieces.to_vec();
+        all.insert(0, "let before = 5");
+        all.push("before");
+        let mut ends = session(&sandbox, &all);
+        assert_eq!(ends.pop().unwrap().as_deref(), Ok("5"), "{pieces:?}");
+        let last = ends.pop().unwrap();
+        let Err(GuestError::Raised { message, traceback, .. }) = last else {
+            panic!("{pieces:?}: {last:?}")
+        };
+        // The first piece counts.
+        let trace = trace.replace("input 2", "input 3").replace("input 1", "input 2");
+        assert!(message.contains(expected), "{pieces:?}: {message}");
+        assert!(traceback.contains(&trace), "{pieces:?}: {traceback}");
+    }
 }

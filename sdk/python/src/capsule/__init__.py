@@ -21,7 +21,7 @@ from ._task import AllowedFile, Task, task
 from .errors import BinaryNotFound, CapsuleError, DeniedError, SessionLost, TaskError, WorkerError
 
 if TYPE_CHECKING:
-    from ._python import run_python, run_python_sync
+    from ._code import run_javascript, run_javascript_sync, run_python, run_python_sync
     from ._result import ErrorInfo, Evaluation, Execution, HostRequest, Result
     from ._run import OutputHandler, print_output, run, run_sync
     from ._session import Session, SyncSession
@@ -39,6 +39,8 @@ __all__ = [
     "run_sync",
     "run_python",
     "run_python_sync",
+    "run_javascript",
+    "run_javascript_sync",
     "Session",
     "SyncSession",
     "Result",
@@ -63,8 +65,10 @@ _LATER = {
     "run_sync": "_run",
     "print_output": "_run",
     "OutputHandler": "_run",
-    "run_python": "_python",
-    "run_python_sync": "_python",
+    "run_python": "_code",
+    "run_python_sync": "_code",
+    "run_javascript": "_code",
+    "run_javascript_sync": "_code",
     "Session": "_session",
     "SyncSession": "_session",
     "Result": "_result",

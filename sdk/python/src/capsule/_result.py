@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any, NotRequired, Self, TypedDict
 
 from ._protocol import Frame
@@ -81,16 +83,23 @@ class Evaluation(str):
     stdout: str
     #: What it printed to standard error; not in the text.
     stderr: str
-    #: The value of the last expression; its ``repr`` where JSON would change it.
+    #: The value of the last expression; how its language writes it where JSON would change it.
     value: Any
     #: How it went.
     execution: Execution
 
-    def __new__(cls, stdout: str, stderr: str, value: Any, execution: Execution) -> Self:
-        """Makes the text from the parts."""
+    def __new__(
+        cls,
+        stdout: str,
+        stderr: str,
+        value: Any,
+        execution: Execution,
+        show: Callable[[Any], str] = repr,
+    ) -> Self:
+        """Makes the text from the parts; ``show`` is how a value is written."""
         parts = [stdout.removesuffix("\n")] if stdout else []
         if value is not None:
-            parts.append(value if isinstance(value, str) else repr(value))
+            parts.append(value if isinstance(value, str) else show(value))
         self = super().__new__(cls, "\n".join(parts))
         self.stdout = stdout
         self.stderr = stderr
@@ -105,13 +114,18 @@ def envelope(frame: Frame) -> Result:
     return result
 
 
-def evaluation(frame: Frame, stdout: bytes, stderr: bytes) -> Evaluation:
+def as_json(value: Any) -> str:
+    """A value as JavaScript writes it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def evaluation(frame: Frame, stdout: bytes, stderr: bytes, show: Callable[[Any], str] = repr) -> Evaluation:
     """What code in a session came to; its failure is raised."""
     answer = envelope(frame)
     error = answer["error"]
     if error is None:
         texts = (stdout.decode("utf-8", "replace"), stderr.decode("utf-8", "replace"))
-        return Evaluation(*texts, answer["result"], answer["execution"])
+        return Evaluation(*texts, answer["result"], answer["execution"], show)
     if error["error_type"] in ("CapsuleError", "Denied"):
         raise _refusal(error)
     kind = SessionLost if error["error_type"] == "SessionLost" else TaskError

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from . import _binary, _result, _worker
 from ._protocol import Channel
@@ -16,6 +16,8 @@ from ._worker import OutputHandler, field
 __all__ = ["OutputHandler", "print_output", "run", "run_sync"]
 
 Path = str | os.PathLike[str]
+#: Languages of programs.
+Language = Literal["python", "typescript", "javascript"]
 
 
 def print_output(channel: Channel, data: bytes) -> None:
@@ -38,6 +40,8 @@ async def run(
     mounts: Sequence[str] | None = None,
     cwd: Path | None = None,
     source: str | None = None,
+    name: str | None = None,
+    language: Language | None = None,
     timeout: float | None = None,
     on_output: OutputHandler | None = print_output,
     capsule_path: Path | None = None,
@@ -58,7 +62,10 @@ async def run(
     :param mounts: files and folders that every task of the run sees:
         ``"HOST"``, ``"HOST::GUEST"``, each with ``:ro`` or ``:rw`` (default) behind it
     :param cwd: what relative paths are relative to; default: the current folder
-    :param source: the program's text, instead of ``file``
+    :param source: the program's text, instead of ``file``; in TypeScript it imports packages
+        that are installed for ``cwd``, and no file of it
+    :param name: what ``source`` is called in tracebacks: ``"main.ts"``
+    :param language: what ``source`` is written in; default: as ``name`` ends, else Python
     :param timeout: seconds after which it is ended and TimeoutError raised; default: only
         the task's own timeout counts
     :param on_output: called with ``"stdout"`` or ``"stderr"`` and the bytes, as tasks print
@@ -67,7 +74,7 @@ async def run(
         package carries, or the one on ``PATH``
     """
     worker = _worker.shared(_binary.find(capsule_path))
-    request = _request(file, args, kwargs, task, mounts, cwd, source)
+    request = _request(file, args, kwargs, task, mounts, cwd, source, name, language)
     if timeout is None:
         return _result.envelope(await worker.ask(request, on_output))
     async with asyncio.timeout(timeout):
@@ -83,6 +90,8 @@ def run_sync(
     mounts: Sequence[str] | None = None,
     cwd: Path | None = None,
     source: str | None = None,
+    name: str | None = None,
+    language: Language | None = None,
     timeout: float | None = None,
     on_output: OutputHandler | None = print_output,
     capsule_path: Path | None = None,
@@ -92,7 +101,7 @@ def run_sync(
     Any number of threads may call it at one time. KeyboardInterrupt ends the task.
     """
     worker = _worker.shared(_binary.find(capsule_path))
-    request = _request(file, args, kwargs, task, mounts, cwd, source)
+    request = _request(file, args, kwargs, task, mounts, cwd, source, name, language)
     return _result.envelope(worker.ask_and_wait(request, on_output, timeout))
 
 
@@ -104,6 +113,8 @@ def _request(
     mounts: Sequence[str] | None,
     cwd: Path | None,
     source: str | None,
+    name: str | None,
+    language: Language | None,
 ) -> str:
     if file is not None and source is not None:
         raise TypeError("run() takes a file or a source, not both")
@@ -112,6 +123,10 @@ def _request(
         fields.append(field("file", os.fspath(file)))
     if source is not None:
         fields.append(field("source", source))
+        if name is not None:
+            fields.append(field("name", name))
+        if language is not None:
+            fields.append(field("language", language))
     if args:
         fields.append(field("args", listed(args, "args")))
     if kwargs:

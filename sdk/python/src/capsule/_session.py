@@ -1,11 +1,11 @@
-"""Sessions: Python whose names live from one piece of code to the next, in one sandbox."""
+"""Sessions: code whose names live from one piece of code to the next, in one sandbox."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -24,7 +24,7 @@ class _Session:
 
     def __init__(
         self,
-        type: Literal["python"] = "python",
+        type: Literal["python", "javascript"] = "python",
         *,
         compute: str | int | None = None,
         ram: str | int | None = None,
@@ -38,7 +38,7 @@ class _Session:
     ) -> None:
         """Begins when its first code runs.
 
-        :param type: the language; ``"python"``
+        :param type: the language: ``"python"``, or ``"javascript"``, which takes TypeScript too
         :param compute: what each piece of code may burn, as for :func:`capsule.task`
         :param ram: memory, ``"512MB"``; default ``"256MiB"``
         :param timeout: how long each piece of code may run, ``"30s"``; default ``"5m"``
@@ -50,8 +50,8 @@ class _Session:
             :func:`capsule.run`; all of it is in the answer too
         :param capsule_path: the capsule binary, as for :func:`capsule.run`
         """
-        if type != "python":
-            raise ValueError(f"a session of {type!r} cannot be had; 'python' can")
+        if type not in ("python", "javascript"):
+            raise ValueError(f"a session of {type!r} cannot be had; 'python' and 'javascript' can")
         given: dict[str, Any] = {
             "compute": compute,
             "ram": ram,
@@ -60,12 +60,14 @@ class _Session:
             "env_variables": None if env_variables is None else [*_texts(env_variables)],
         }
         self._name = secrets.token_hex(16)
+        self._show: Callable[[Any], str] = repr if type == "python" else _result.as_json
         self._cwd = _run.place(cwd)
         self._on_output = on_output
         self._capsule_path = capsule_path
         self._wanted = ",".join(
             [
                 field("session", self._name),
+                field("language", type),
                 field("cwd", self._cwd),
                 field("options", {name: value for name, value in given.items() if value is not None}),
                 field("mounts", _run.listed(mounts or [], "mounts")),
@@ -136,7 +138,7 @@ class Session(_Session):
         """
         printed = Printed(self._on_output)
         frame = await self._ask(self._evaluation(code), printed)
-        return _result.evaluation(frame, *printed.parts())
+        return _result.evaluation(frame, *printed.parts(), self._show)
 
     async def import_file(self, src_path: Path, dest_path: str) -> str:
         """Copies a file or folder of the host into the workspace; where it is there.
@@ -203,7 +205,7 @@ class SyncSession(_Session):
         """
         printed = Printed(self._on_output)
         frame = self._ask(self._evaluation(code), printed)
-        return _result.evaluation(frame, *printed.parts())
+        return _result.evaluation(frame, *printed.parts(), self._show)
 
     def import_file(self, src_path: Path, dest_path: str) -> str:
         """Copies a file or folder of the host into the workspace; where it is there.

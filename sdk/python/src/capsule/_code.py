@@ -1,11 +1,11 @@
-"""Code that runs once: ``run_python`` and ``run_python_sync``."""
+"""Code that runs once: ``run_python``, ``run_javascript`` and their ``_sync`` kinds."""
 
 from __future__ import annotations
 
 from ._result import Evaluation
 from ._session import Session, SyncSession
 
-__all__ = ["run_python", "run_python_sync"]
+__all__ = ["run_javascript", "run_javascript_sync", "run_python", "run_python_sync"]
 
 
 async def run_python(code: str) -> Evaluation:
@@ -28,4 +28,25 @@ async def run_python(code: str) -> Evaluation:
 def run_python_sync(code: str) -> Evaluation:
     """As :func:`run_python`, for code without an event loop."""
     with SyncSession() as session:
+        return session.run(code)
+
+
+async def run_javascript(code: str) -> Evaluation:
+    r"""As :func:`run_python`, for JavaScript. TypeScript is taken, too.
+
+    ::
+
+        await run_javascript("console.log('Hello'); 5 + 3")  # "Hello\n8"
+
+    ``await`` may stand anywhere; a value that is a promise is waited for.
+
+    :raises TaskError: the code threw something, or reached a limit
+    """
+    async with Session("javascript") as session:
+        return await session.run(code)
+
+
+def run_javascript_sync(code: str) -> Evaluation:
+    """As :func:`run_javascript`, for code without an event loop."""
+    with SyncSession("javascript") as session:
         return session.run(code)
