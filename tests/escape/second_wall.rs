@@ -89,3 +89,88 @@ fn a_program_of_tasks_runs_behind_it() {
             console.log('hello');\n  for (;;) {}\n});\n";
     look(Program::new("").with("main.ts", typescript).run(&["main.ts"]));
 }
+
+/// Processes that a process has started.
+fn children(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let lists = threads.map(|thread| {
+        let path = thread.expect("threads are listed").path().join("children");
+        fs::read_to_string(path).expect("the kernel lists children")
+    });
+    let numbers = |list: String| {
+        list.split_whitespace().map(|pid| pid.parse().expect("a number")).collect::<Vec<_>>()
+    };
+    lists.flat_map(numbers).collect()
+}
+
+fn frame(request: &serde_json::Value) -> Vec<u8> {
+    let text = request.to_string();
+    [&u32::try_from(text.len()).expect("it is short").to_be_bytes(), text.as_bytes()].concat()
+}
+
+const ENDLESS: &str = "from capsule import task\n\
+    @task(name='main')\n\
+    def main():\n    print('hello', flush=True)\n    while True: pass\n";
+
+fn worker() -> Running {
+    Run::new(&["worker"])
+        .binary(Binary::Capsule)
+        .variable("CAPSULE_CACHE", &cache())
+        .open_input()
+        .start()
+}
+
+#[test]
+fn what_a_worker_runs_runs_behind_it() {
+    let place = Program::new(ENDLESS);
+    let folder = place.folder().text().to_owned();
+    let mut worker = worker();
+    let text = serde_json::json!({"id": 1, "op": "run", "source": ENDLESS});
+    worker.write(&frame(&text));
+    worker.wait_for("\"id\":1,\"output\"");
+    let file = serde_json::json!({"id": 2, "op": "run", "file": "main.py", "cwd": folder});
+    worker.write(&frame(&file));
+    worker.wait_for("\"id\":2,\"output\"");
+    // Text and a folder's program are granted different things.
+    let runners = children(worker.pid());
+    assert_eq!(runners.len(), 2, "{runners:?}");
+    runners.into_iter().for_each(is_locked_down);
+    // And none of them outlives it.
+    worker.kill_and_audit();
+}
+
+#[test]
+fn sessions_run_behind_it_beside_what_has_no_files() {
+    let mut worker = worker();
+    let code = "print('hello', flush=True)\nwhile True: pass";
+    for (id, session) in [(1, Some("a")), (2, Some("b")), (3, None)] {
+        let asked =
+            serde_json::json!({"id": id, "op": "evaluate", "session": session, "code": code});
+        worker.write(&frame(&asked));
+        worker.wait_for(&format!("\"id\":{id},\"output\""));
+    }
+    let runners = children(worker.pid());
+    assert_eq!(runners.len(), 2, "{runners:?}");
+    runners.into_iter().for_each(is_locked_down);
+    worker.close_input();
+    worker.finish();
+}
+
+#[test]
+fn a_process_of_guests_that_ends_is_told_of_and_replaced() {
+    let mut worker = worker();
+    let text = serde_json::json!({"id": 1, "op": "run", "source": ENDLESS});
+    worker.write(&frame(&text));
+    worker.wait_for("\"id\":1,\"output\"");
+    let runners = children(worker.pid());
+    let [runner] = runners.as_slice() else { panic!("{runners:?}") };
+    capsule_tests::send_signal(*runner, capsule_tests::Signal::Kill);
+    let told = worker.wait_for("\"id\":1,\"envelope\"");
+    assert!(told.contains("the process that runs the sandboxes was killed"), "{told}");
+    let again = ENDLESS.replace("while True: pass", "return 7");
+    let text = serde_json::json!({"id": 2, "op": "run", "source": again});
+    worker.write(&frame(&text));
+    worker.wait_for("\"id\":2,\"envelope\":{\"success\":true,\"result\":7");
+    worker.close_input();
+    worker.finish();
+}

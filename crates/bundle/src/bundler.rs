@@ -159,6 +159,11 @@ impl Bundle {
         }
     }
 
+    /// The script, and its source map in JSON.
+    pub fn into_texts(self) -> (String, String) {
+        (self.script, self.map_text)
+    }
+
     /// Where the user wrote what is in the script; read when it is first asked for. One
     /// that cannot be read knows no place.
     pub fn map(&self) -> &Map {

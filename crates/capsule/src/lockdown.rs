@@ -31,22 +31,58 @@ pub(crate) struct Locked {
 pub(crate) fn enter(project: &Project, is_verbose: bool) -> Result<Locked, Failure> {
     be_alone()?;
     let root = project.root().to_owned();
-    let mut common = Lockdown { read: vec![root.clone()], ..Lockdown::default() };
+    let common = common(project);
+    let locked = Locked { root, common, is_verbose };
+    locked.tell("locked down", &most(project, &locked.common).apply()?);
+    Ok(locked)
+}
+
+/// As [`enter`], for a process that goes on to run many programs of one place, and so keeps
+/// what `project` may grant; and more to read, and to write.
+pub(crate) fn enter_for_good(
+    project: &Project,
+    read: Option<PathBuf>,
+    write: Option<PathBuf>,
+) -> Result<(), Failure> {
+    let mut kept = most(project, &common(project));
+    kept.read.extend(read);
+    kept.write.extend(write);
+    kept.apply().map(drop)
+}
+
+/// What all tasks of a project may have.
+fn common(project: &Project) -> Lockdown {
+    let mut common = Lockdown { read: vec![project.root().to_owned()], ..Lockdown::default() };
     for granted in project.always().iter().chain(project.mounts()) {
         match granted.access {
             Access::ReadOnly => common.read.push(granted.source.clone()),
             Access::ReadWrite => common.write.push(granted.source.clone()),
         }
     }
+    common
+}
+
+/// What its tasks could be granted. What of the project a task may write, and whether it
+/// reaches a host, is known when the program is loaded.
+fn most(project: &Project, common: &Lockdown) -> Lockdown {
     // Asked while the control groups can be read.
     workers::processors();
-    // What of the project a task may write, and whether it reaches a host, is known when
-    // the program is loaded.
     let mut most = Lockdown { connect: true, ..common.clone() };
-    most.write.push(root.clone());
-    let locked = Locked { root, common, is_verbose };
-    locked.tell("locked down", &most.apply()?);
-    Ok(locked)
+    most.write.push(project.root().to_owned());
+    most
+}
+
+/// Lets a program that is started begin over in its turn.
+pub(crate) fn never_started_over(command: &mut Command) {
+    command.env_remove(AGAIN);
+}
+
+/// Says that this process has begun again.
+const AGAIN: &str = "CAPSULE_STARTED_OVER";
+
+/// Whether [`be_alone`] may still begin this program again.
+pub(crate) fn may_start_over() -> bool {
+    std::env::var_os(AGAIN).is_none()
 }
 
 /// Says that this process has begun again.

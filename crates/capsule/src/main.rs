@@ -41,7 +41,7 @@ pub(crate) struct Capsule {
 
 fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
-    if let Some(code) = bundling::serve(&arguments) {
+    if let Some(code) = bundling::serve(&arguments).or_else(|| worker::serve_guests(&arguments)) {
         return code;
     }
     // `exec` has its own errors, codes and JSON: they are those of capsule-run.

@@ -1,11 +1,12 @@
 //! A program in TypeScript or JavaScript, made into the one script that its guest runs.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use capsule_bundle::{Bundle, BundleError, Place as Bounds};
+use capsule_bundle::{BundleError, Map, Place as Bounds};
 use capsule_engine::{Language, Place, Positions, Project, Script};
 use capsule_spec::{ErrorCode, Failure};
+use serde::{Deserialize, Serialize};
 
 use crate::bundling;
 
@@ -14,9 +15,21 @@ pub(crate) fn beside<T>(
     project: &mut Project,
     meanwhile: impl FnOnce(&mut Project) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    let (done, bundled) = made_beside(project, meanwhile)?;
+    if let Some(bundled) = bundled {
+        bundled.attach(project);
+    }
+    Ok(done)
+}
+
+/// As [`beside`], for a project that another process runs.
+pub(crate) fn made_beside<T>(
+    project: &mut Project,
+    meanwhile: impl FnOnce(&mut Project) -> Result<T, Failure>,
+) -> Result<(T, Option<Bundled>), Failure> {
     let is_text = project.text_only().is_some();
     if project.language() != Language::JavaScript || project.is_in_one_file() && !is_text {
-        return meanwhile(project);
+        return Ok((meanwhile(project)?, None));
     }
     let bounds = bounds(project)?;
     let bundler = bundling::bundler();
@@ -26,14 +39,33 @@ pub(crate) fn beside<T>(
         true => error.naming(&bounds.entry, project.entry()).into_failure(),
         false => error.into_failure(),
     };
-    let bundle = begun.finish().map_err(named)?;
+    let (script, map) = begun.finish().map_err(named)?.into_texts();
     // What the user typed for the folder of the sources, where it is that of the project.
     let prefix = if bounds.root == project.root() { project.prefix() } else { "" };
-    let text = Arc::new(bundle.script.clone().into_bytes());
     let renamed = is_text.then(|| (bounds.entry.clone(), project.entry().to_owned()));
-    let positions = Sources { bundle, prefix: prefix.to_owned(), renamed };
-    project.run_script(Script { text, positions: Some(Arc::new(positions)) });
-    Ok(done)
+    Ok((done, Some(Bundled { script, map, prefix: prefix.to_owned(), renamed })))
+}
+
+/// A script that was made, and the way back to what the user wrote.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Bundled {
+    script: String,
+    /// A source map, in JSON.
+    map: String,
+    prefix: String,
+    /// What a program that is text is called in the map, and what by its user.
+    renamed: Option<(String, String)>,
+}
+
+impl Bundled {
+    /// Lets the project run it.
+    pub(crate) fn attach(self, project: &mut Project) {
+        let Self { script, map, prefix, renamed } = self;
+        let positions = Sources { text: map, map: OnceLock::new(), prefix, renamed };
+        let text = Arc::new(script.into_bytes());
+        project.run_script(Script { text, positions: Some(Arc::new(positions)) });
+    }
 }
 
 fn bounds(project: &Project) -> Result<Bounds, Failure> {
@@ -62,15 +94,17 @@ fn bounds(project: &Project) -> Result<Bounds, Failure> {
 
 /// The way back, by the source map of the bundle.
 struct Sources {
-    bundle: Bundle,
+    text: String,
+    /// Read when it is first asked for. One that cannot be read knows no place.
+    map: OnceLock<Map>,
     prefix: String,
-    /// What a program that is text is called in the map, and what by its user.
     renamed: Option<(String, String)>,
 }
 
 impl Positions for Sources {
     fn original(&self, line: u32, column: u32) -> Option<Place> {
-        let origin = self.bundle.map().locate(line, column)?;
+        let map = self.map.get_or_init(|| Map::parse(&self.text).unwrap_or_default());
+        let origin = map.locate(line, column)?;
         let file = match &self.renamed {
             Some((from, to)) if *from == origin.file => to.clone(),
             _ => format!("{}{}", self.prefix, origin.file),

@@ -52,10 +52,17 @@ impl Runtimes {
         project: &mut Project,
         progress: &dyn Progress,
     ) -> Result<Backends, Failure> {
-        script::beside(project, |project| self.guests(project, progress))
+        let has_native = project.mentions("jail");
+        script::beside(project, |project| self.without_script(project, has_native, progress))
     }
 
-    fn guests(&self, project: &mut Project, progress: &dyn Progress) -> Result<Backends, Failure> {
+    /// As [`Runtimes::of`], without a script. `has_native`: tasks may run in jails.
+    pub(crate) fn without_script(
+        &self,
+        project: &mut Project,
+        has_native: bool,
+        progress: &dyn Progress,
+    ) -> Result<Backends, Failure> {
         let requirements = project.requirements()?;
         let key = (project.language(), requirements.clone());
         let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
@@ -70,7 +77,7 @@ impl Runtimes {
         if let Some(folder) = loaded.packages {
             project.packages(folder, PACKAGES);
         }
-        let jail = native(project, &requirements);
+        let jail = native(project, &requirements, has_native);
         Ok(Backends { wasm: loaded.wasm, jail, programs: loaded.programs })
     }
 }
@@ -113,8 +120,12 @@ fn prepared(language: Language, progress: &dyn Progress) -> Result<Prepared, Fai
 }
 
 /// What runs tasks with `isolation="jail"`, if the program has any.
-fn native(project: &Project, requirements: &[String]) -> Result<Arc<dyn Guests>, Failure> {
-    if !project.mentions("jail") {
+fn native(
+    project: &Project,
+    requirements: &[String],
+    has_native: bool,
+) -> Result<Arc<dyn Guests>, Failure> {
+    if !has_native {
         let message = "the program's own file does not hold the word jail";
         return Err(Failure::new(ErrorCode::InvalidDeclaration, message).hint(
             "write the option isolation in the program itself, or default_isolation in capsule.toml",

@@ -42,7 +42,7 @@ needs_files = pytest.mark.skipif(
 
 def workspaces() -> set[str]:
     folder = Path(os.environ.get("TMPDIR", "/tmp"))
-    return {path.name for path in folder.glob(f"capsule-worker-{os.geteuid()}-*/*")}
+    return {path.name for path in folder.glob(f"capsule-worker-{os.geteuid()}-*/*/*")}
 
 
 def test_the_answer_is_what_the_adapters_give() -> None:
@@ -305,7 +305,7 @@ def in_workspace(session: Session) -> Path:
     """The folder of the host, as a hostile guest would have it."""
     assert session._worker is not None
     folder = Path(os.environ.get("TMPDIR", "/tmp"))
-    (place,) = folder.glob(f"capsule-worker-{os.geteuid()}-{session._worker.pid}-*/*")
+    (place,) = folder.glob(f"capsule-worker-{os.geteuid()}-{session._worker.pid}-*/*/*")
     return place
 
 

@@ -6,14 +6,16 @@ use std::sync::{Mutex, PoisonError};
 
 /// The largest frame, either way.
 pub(super) const MOST: usize = 64 << 20;
+/// The largest one that has been added to on its way: a request with its script.
+pub(super) const MOST_INSIDE: usize = 4 * MOST;
 const HEADER: usize = 4;
 
 /// What came in so far.
-#[derive(Default)]
 pub(super) struct Incoming {
     bytes: Vec<u8>,
     /// Bytes that were taken already.
     taken: usize,
+    most: usize,
 }
 
 /// What stands at the front of [`Incoming`].
@@ -28,6 +30,11 @@ pub(super) enum Front<'a> {
 }
 
 impl Incoming {
+    /// Frames of at most so many bytes.
+    pub(super) fn of(most: usize) -> Self {
+        Self { bytes: Vec::new(), taken: 0, most }
+    }
+
     /// Reads once: how much came. Nothing is the end.
     pub(super) fn fill(&mut self, from: &mut impl Read) -> io::Result<usize> {
         /// A pipe holds no more, unless it was made larger.
@@ -55,7 +62,7 @@ impl Incoming {
         let left = &self.bytes[self.taken..];
         let Some(header) = left.first_chunk::<HEADER>() else { return Front::Partial };
         let length = u32::from_be_bytes(*header) as usize;
-        if length > MOST {
+        if length > self.most {
             return Front::TooLarge(length);
         }
         if left.len() - HEADER < length {
@@ -91,12 +98,29 @@ impl Outgoing {
         if length > MOST {
             return false;
         }
-        let header = u32::try_from(length).expect("MOST fits").to_be_bytes();
-        frame[..HEADER].copy_from_slice(&header);
-        // A reader that is gone is seen by the poll of the main loop, which ends all.
-        let _ = self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&frame);
+        self.write(&mut frame);
         true
     }
+
+    /// Sends what is JSON already.
+    pub(super) fn pass_on(&self, bytes: &[u8]) {
+        self.write(&mut framed(bytes));
+    }
+
+    fn write(&self, frame: &mut [u8]) {
+        let header = u32::try_from(frame.len() - HEADER).expect("MOST fits").to_be_bytes();
+        frame[..HEADER].copy_from_slice(&header);
+        // A reader that is gone is seen by the poll of the main loop, which ends all.
+        let _ = self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(frame);
+    }
+}
+
+/// A frame that holds these bytes; at most [`MOST_INSIDE`].
+pub(super) fn framed(bytes: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(HEADER + bytes.len());
+    frame.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
+    frame.extend_from_slice(bytes);
+    frame
 }
 
 #[cfg(test)]
@@ -104,7 +128,7 @@ mod tests {
     use super::*;
 
     fn incoming(bytes: &[u8]) -> Incoming {
-        Incoming { bytes: bytes.to_vec(), taken: 0 }
+        Incoming { bytes: bytes.to_vec(), taken: 0, most: MOST }
     }
 
     #[test]

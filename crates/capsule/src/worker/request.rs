@@ -31,6 +31,8 @@ use capsule_spec::{Envelope, ErrorCode, Failure};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::frame::{self, Outgoing};
+
 /// Changes when an old client could misunderstand.
 pub(super) const PROTOCOL: u32 = 1;
 
@@ -96,6 +98,21 @@ pub(super) enum Reply<'a> {
 }
 
 impl Reply<'_> {
+    /// Sends it; in place of an answer that is too large, that it is.
+    pub(super) fn send_to(&self, outgoing: &Outgoing) {
+        let write = |frame: &mut Vec<u8>| {
+            serde_json::to_writer(frame, self).expect("a reply is JSON, and memory takes all");
+        };
+        if !outgoing.send(write)
+            && let Reply::Envelope { id, .. } = self
+        {
+            let message = format!("the answer is larger than {} bytes", frame::MOST);
+            let failure =
+                Failure::new(ErrorCode::OutputLimit, message).hint("write large results to a file");
+            Reply::answer(*id, Answer::refused("main", failure)).send_to(outgoing);
+        }
+    }
+
     pub(super) fn answer(id: u64, answer: Answer) -> Self {
         Self::Envelope { id, envelope: answer.into_envelope() }
     }

@@ -47,14 +47,13 @@ impl Folder {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// A new workspace in it.
-    pub(super) fn workspace(self: &Arc<Self>) -> Result<Workspace, Failure> {
+    /// A part of it for the sessions of one process.
+    pub(super) fn rooms(self: &Arc<Self>) -> Result<Rooms, Failure> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.path.join(number.to_string());
-        let made = rustix::fs::mkdir(&path, Mode::RWXU)
-            .and_then(|()| rustix::fs::open(&path, DIRECTORY, Mode::empty()));
-        let root = made.map_err(|error| failed("the workspace", error.into()))?;
-        Ok(Workspace { path, root, _folder: self.clone() })
+        rustix::fs::mkdir(&path, Mode::RWXU)
+            .map_err(|error| failed("the workspaces", error.into()))?;
+        Ok(Rooms { path, folder: self.clone(), next: AtomicU64::new(1) })
     }
 
     /// Removes it, whoever still uses it.
@@ -93,6 +92,29 @@ fn sweep(base: &Path, prefix: &str) {
     }
 }
 
+/// The files of the sessions of one process.
+pub(super) struct Rooms {
+    path: PathBuf,
+    folder: Arc<Folder>,
+    next: AtomicU64,
+}
+
+impl Rooms {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A new workspace in it.
+    pub(super) fn workspace(&self) -> Result<Workspace, Failure> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let path = self.path.join(number.to_string());
+        let made = rustix::fs::mkdir(&path, Mode::RWXU)
+            .and_then(|()| rustix::fs::open(&path, DIRECTORY, Mode::empty()));
+        let root = made.map_err(|error| failed("the workspace", error.into()))?;
+        Ok(Workspace { path, root, _folder: self.folder.clone() })
+    }
+}
+
 /// The files of one session.
 pub(super) struct Workspace {
     path: PathBuf,
@@ -107,7 +129,7 @@ impl Drop for Workspace {
 }
 
 impl Workspace {
-    pub(super) fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &PathBuf {
         &self.path
     }
 
