@@ -315,9 +315,9 @@ mod tests {
             thread::sleep(Duration::from_millis(5));
         }
         drop((runner, answers));
-        let mut text = String::new();
-        reader.read_to_string(&mut text).unwrap();
-        text.replace('\0', " ")
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     #[test]
