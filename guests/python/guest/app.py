@@ -28,7 +28,7 @@ from guest import sockets
 sockets.install()
 
 from guest import (
-    chance, layer, loop, operations, output, pread, program, rehearsal, report, room, session, sleep, threads,
+    chance, lasting, layer, loop, operations, output, pread, program, rehearsal, report, room, session, sleep, threads,
     values,
 )
 
@@ -102,5 +102,6 @@ sys.path[:] = []
 sys.path_importer_cache.clear()
 sys.dont_write_bytecode = True
 gc.collect()
+_image = lasting.survey()
 # What is alive now lives for ever: no collection need look at it, or write to it.
 gc.freeze()
