@@ -24,7 +24,7 @@ pub(super) struct Key {
     has_native: bool,
     has_sessions: bool,
     root: Option<Spot>,
-    /// A program in one file, which may lie elsewhere.
+    /// A program in one file, which may lie elsewhere; or where its own place counts.
     file: Option<Spot>,
     mounts: Vec<(Spot, bool)>,
 }
@@ -132,7 +132,10 @@ impl Wanted {
             (Some(_), Language::JavaScript) => Program::JavaScript,
         };
         let is_text = self.source.is_some();
-        let in_one_file = self.file.as_ref().filter(|_| !is_text && project.is_in_one_file());
+        // In Node, it depends on the file which packages a program sees.
+        let is_node = has_native && project.language() == Language::JavaScript;
+        let is_one_file = project.is_in_one_file();
+        let file = self.file.as_ref().filter(|_| !is_text && (is_one_file || is_node));
         let mut mounts = Vec::new();
         for mount in project.mounts() {
             mounts.push((Spot::of(&mount.source)?, mount.access == Access::ReadWrite));
@@ -143,7 +146,7 @@ impl Wanted {
             has_native,
             has_sessions: false,
             root: (!is_text).then(|| Spot::of(project.root())).transpose()?,
-            file: in_one_file.map(|file| Spot::of(&self.caller.join(file))).transpose()?,
+            file: file.map(|file| Spot::of(&self.caller.join(file))).transpose()?,
             mounts: sorted(mounts),
         };
         let order = Order {
