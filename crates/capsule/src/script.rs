@@ -27,7 +27,8 @@ pub(crate) fn made_beside<T>(
     project: &mut Project,
     meanwhile: impl FnOnce(&mut Project) -> Result<T, Failure>,
 ) -> Result<(T, Option<Bundled>), Failure> {
-    let is_text = project.text_only().is_some();
+    // No text at all is a script as it is.
+    let is_text = project.text_only().is_some_and(|text| !text.is_empty());
     if project.language() != Language::JavaScript || project.is_in_one_file() && !is_text {
         return Ok((meanwhile(project)?, None));
     }

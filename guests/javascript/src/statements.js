@@ -62,7 +62,7 @@ function read(code) {
     plain = withoutTypes(code);
   } catch (error) {
     // It is nearer to what was meant the further it got.
-    if (!isAfter(error.loc, wrong.at(-1).loc)) return { code };
+    if (!error.isFinal && !isAfter(error.loc, wrong.at(-1).loc)) return { code };
     const message = error.message.replace(/^Error transforming .*?: /, "").replace(/ \(\d+:\d+\)$/, "");
     throw new SyntaxError(`${message} at line ${error.loc.line}, column ${error.loc.column}`);
   }

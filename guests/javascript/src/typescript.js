@@ -12,5 +12,16 @@ const OPTIONS = {
   preserveDynamicImport: true,
 };
 
+/** A namespace that holds code, which would go with the types. */
+const NAMESPACE = /^[ \t]*(?:export[ \t]+)?(?:namespace|module)[ \t]+[\w$.]+\s*\{/m;
+
 /** The same code in JavaScript, every line in its place. */
-export const withoutTypes = (code) => transform(code, OPTIONS).code;
+export function withoutTypes(code) {
+  const found = NAMESPACE.exec(code);
+  if (found !== null) {
+    const line = code.slice(0, found.index).split("\n").length;
+    const error = new SyntaxError("namespaces of TypeScript are not known to a session: use an object");
+    throw Object.assign(error, { loc: { line, column: 1 }, isFinal: true });
+  }
+  return transform(code, OPTIONS).code;
+}

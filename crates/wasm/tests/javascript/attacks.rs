@@ -345,7 +345,7 @@ fn code_that_is_hard_to_read_harms_its_session_only() {
     ] {
         let begin: String = code.chars().take(20).collect();
         let mut guest = sandbox.open(Arc::new(Program::new("")));
-        let grant = Grant { meter: Meter::new(2_000_000_000), ..grant() };
+        let grant = Grant { meter: Meter::new(500_000_000), ..grant() };
         match block_on(guest.evaluate(&code, "", &grant)) {
             Ok(text) => assert!(text == "20971520" || text == "null", "{begin}: {text}"),
             Err(

@@ -66,7 +66,9 @@ pub(crate) fn serve() -> anyhow::Result<ExitCode> {
     // The first request finds it ready, or waits for it.
     let _ = front.runner(&Place::plain(Language::Python));
     let code = front.listen(caller);
-    // Guests end where they are; what they used goes with their processes.
+    // Guests end where they are; what they used goes with their processes. Nobody is answered
+    // any more, who is dropped half-way least of all.
+    front.underway.lock().unwrap_or_else(PoisonError::into_inner).clear();
     threads.shutdown_background();
     front.end();
     code

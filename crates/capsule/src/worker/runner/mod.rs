@@ -108,8 +108,10 @@ impl Prepared {
             underway: Mutex::default(),
             sessions: Sessions::default(),
         });
-        let code = worker.listen(caller);
-        // Guests end where they are; what they used goes with the process.
+        let code = worker.clone().listen(caller);
+        // Guests end where they are; what they used goes with the process. Nobody is answered
+        // any more, who is dropped half-way least of all.
+        worker.underway.lock().unwrap_or_else(PoisonError::into_inner).clear();
         threads.shutdown_background();
         code.unwrap_or(ExitCode::FAILURE)
     }
