@@ -7,7 +7,7 @@ const look = task({ name: "look", isolation: "jail", allowedFiles: ["granted"] }
   for (const path of [
     "@OUTSIDE@/secret", "@PROJECT@/private", "/private", "/.env", "/main.ts", "/probe.ts", "/granted/../private", "/granted/out/secret", "/etc/shadow",
     "/proc/1/environ", "/proc/1/mem", "/proc/1/root@OUTSIDE@/secret", "/proc/self/root@OUTSIDE@/secret", "/proc/self/fd/3", "/proc/kcore",
-    "/sys/kernel/notes", "/dev/mem", "/dev/kmsg", "/run/docker.sock", "/var/run/docker.sock", "/root/.ssh/id_rsa", "/tmp/../@OUTSIDE@/secret",
+    "/sys/kernel/notes", "/dev/mem", "/dev/kmsg", "/run/docker.sock", "/var/run/docker.sock", "/tmp/../@OUTSIDE@/secret",
   ]) {
     await probe.refused(`read ${path}`, () => fs.readFileSync(path, "utf8") || Promise.reject(new Error("empty")));
     await probe.refused(`write ${path}`, () => fs.writeFileSync(path, "owned", { flag: "r+" }));
