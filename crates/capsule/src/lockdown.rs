@@ -85,14 +85,6 @@ pub(crate) fn may_start_over() -> bool {
     std::env::var_os(AGAIN).is_none()
 }
 
-/// Says that this process has begun again.
-const AGAIN: &str = "CAPSULE_STARTED_OVER";
-
-/// Whether [`be_alone`] may still begin this program again.
-pub(crate) fn may_start_over() -> bool {
-    std::env::var_os(AGAIN).is_none()
-}
-
 /// Makes sure that this process has no other thread. The engine's compiler leaves some
 /// behind, which no lock-down of ours reaches and no fork copies. It has just stored what
 /// it made, so this program begins again, and does not need it.
