@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use capsule_spec::{Failure, Limits, Policy, Wall, WallStatus};
+use capsule_spec::{Failure, Limits, Network, Policy, Wall, WallStatus};
 
 use crate::Capabilities;
 use crate::guest::{Channel, Pending};
@@ -128,6 +128,14 @@ pub trait Sandbox: Send + Sync {
     /// # Errors
     /// When the host has no way to.
     fn freeze(&self, frozen: bool) -> Pending<'_, Result<(), Failure>>;
+
+    /// Replaces its network policy: denied, or hosts. It holds for connections made
+    /// from then on; those of the old policy are cut.
+    ///
+    /// # Errors
+    /// A change from or to the open network, which is settled when the sandbox is made
+    /// (`ConflictingOptions`); no way out to be had; it has ended.
+    fn set_network<'a>(&'a self, network: &'a Network) -> Pending<'a, Result<(), Failure>>;
 
     /// What it uses.
     ///
