@@ -100,6 +100,44 @@ impl Group {
         }
     }
 
+    /// Where it is: a directory for each hierarchy, with its controller in version 1.
+    pub(crate) fn places(&self) -> Vec<(Option<Controller>, PathBuf)> {
+        match self {
+            Self::V2(group) => vec![(None, group.path().to_owned())],
+            Self::V1(group) => group.places(),
+        }
+    }
+
+    /// A group that an earlier process made; `None` if it is not there any more.
+    pub(crate) fn take_over(places: Vec<(Option<Controller>, PathBuf)>) -> Option<Self> {
+        let mut claims = Vec::new();
+        for (controller, path) in places {
+            let claim = Claim::take_over(path).ok()?;
+            match controller {
+                None => return Some(Self::V2(v2::Group::of(claim))),
+                Some(controller) => claims.push((controller, claim)),
+            }
+        }
+        (!claims.is_empty()).then(|| Self::V1(v1::Group::of(claims)))
+    }
+
+    /// Bytes of memory in use now.
+    pub(crate) fn memory(&self) -> Option<u64> {
+        match self {
+            Self::V2(group) => read_number(&group.path().join("memory.current")),
+            Self::V1(group) => group.memory(),
+        }
+    }
+
+    /// Stops every process of the group, or lets them go on; `None` where the version
+    /// has no way to.
+    pub(crate) fn freeze(&self, frozen: bool) -> Option<io::Result<()>> {
+        match self {
+            Self::V2(group) => Some(group.freeze(frozen)),
+            Self::V1(_) => None,
+        }
+    }
+
     /// Removes the group. Its processes must be gone.
     pub(crate) fn remove(self) {
         match self {
@@ -135,6 +173,15 @@ impl Claim {
 
     fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Takes over a directory that an earlier process made.
+    fn take_over(path: PathBuf) -> io::Result<Self> {
+        let directory = File::open(&path)?;
+        // A sweep may hold the lock for a moment. Without the lock nothing is lost: a
+        // directory with processes in it cannot be removed.
+        lock(&directory);
+        Ok(Self { path, directory })
     }
 
     /// Removes the directory. It stays busy for a moment after its last process was reaped.

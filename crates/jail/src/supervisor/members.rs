@@ -11,7 +11,7 @@ use crate::sys;
 
 /// PID 1 and all its descendants, as host process ids. Orphans become PID 1's
 /// children, so none is missed but for those that fork while this looks.
-pub(super) fn of(init: i32) -> Vec<i32> {
+pub(crate) fn of(init: i32) -> Vec<i32> {
     let mut found = vec![init];
     let mut next = 0;
     while let Some(pid) = found.get(next).copied() {
@@ -32,7 +32,7 @@ pub(super) fn of(init: i32) -> Vec<i32> {
 /// user is nobody else's, all processes of the host are looked through as well:
 /// the kernel lists them by rising number, and new ones have higher numbers. Two
 /// looks in a row must find nobody new.
-pub(super) fn attach_all(
+pub(crate) fn attach_all(
     group: &Group,
     init: i32,
     identity: &Identity,
@@ -75,7 +75,7 @@ fn of_user(user: u32) -> impl Iterator<Item = i32> {
 
 /// Lifts each member's soft process limit to its hard one, which is a little above
 /// the group's: the limit refuses a fork before the group can, and is not counted.
-pub(super) fn leave_counting_to_group(members: &HashSet<i32>, limit: ProcessRlimit) {
+pub(crate) fn leave_counting_to_group(members: &HashSet<i32>, limit: ProcessRlimit) {
     for pid in members {
         sys::replace_process_limit(*pid, limit.soft, limit.hard);
     }
@@ -89,7 +89,7 @@ pub(super) fn leave_counting_to_group(members: &HashSet<i32>, limit: ProcessRlim
 /// PID 1 does not count: it is a copy of the supervisor, which may be a large program,
 /// and allocates nothing. Nor does the command before its execve, which has PID 1's
 /// memory (CLONE_VFORK).
-pub(super) fn memory(init: i32, files: Option<&OwnedFd>) -> u64 {
+pub(crate) fn memory(init: i32, files: Option<&OwnedFd>) -> u64 {
     let copy = status(init);
     let guests = of(init).into_iter().skip(1).map(status);
     let processes: u64 =

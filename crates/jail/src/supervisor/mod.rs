@@ -15,11 +15,11 @@
 //! One thread, one poll loop, no time limit on anything but the deadline itself.
 
 mod attendant;
-mod door;
+pub(crate) mod door;
 mod ending;
-mod members;
+pub(crate) mod members;
 mod processor;
-mod sources;
+pub(crate) mod sources;
 mod spawn;
 mod streams;
 mod verdict;
@@ -35,6 +35,9 @@ use crate::cgroup::{Group, Layout};
 use crate::jail::Signals;
 use crate::plan::Plan;
 pub(crate) use attendant::{Attendant, Attended};
+pub(crate) use processor::Processor;
+pub(crate) use spawn::{clone_error, map_error, namespaces};
+pub(crate) use verdict::{not_executed, not_started};
 use ending::Reason;
 
 /// What the caller of a run wants of it.

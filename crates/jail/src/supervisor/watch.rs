@@ -278,6 +278,8 @@ impl Watch<'_> {
                 self.next_tick = None;
             }
             Some(Report::Files) => self.files = descriptor,
+            // Only one that lives on says so.
+            Some(Report::Ready) => return Ok(false),
             Some(Report::Door) => {
                 if let Some(listener) = descriptor {
                     self.door = Some(Door::open(self.plan, listener)?);

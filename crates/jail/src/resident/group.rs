@@ -1,0 +1,129 @@
+//! The control group of a sandbox: when it is joined, what it counts.
+//!
+//! In version 1 the first move of a process after a quiet time costs milliseconds, so a
+//! sandbox joins in the background, soon after its first process was started; what it
+//! has used by then is deducted from its limit, and the number of its processes is
+//! limited by RLIMIT_NPROC from the start. With `require` it joins before it is made.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use capsule_spec::{Failure, Limits};
+
+use super::{errors, lock};
+use crate::cgroup::{Controller, Group, Layout};
+use crate::plan::{Identity, Plan, ProcessRlimit};
+use crate::supervisor::members;
+
+pub(super) type Places = Vec<(Option<Controller>, PathBuf)>;
+
+pub(super) struct Grouping {
+    state: Mutex<State>,
+}
+
+struct State {
+    group: Option<Group>,
+    /// Memory that was used before the processes joined, which the group does not see.
+    used_before: u64,
+    /// No group is to be made any more.
+    is_over: bool,
+}
+
+/// What a later join needs of a plan.
+#[derive(Clone)]
+pub(super) struct Joining {
+    pub(super) layout: Layout,
+    pub(super) limits: Limits,
+    pub(super) identity: Identity,
+    pub(super) process_rlimit: Option<ProcessRlimit>,
+}
+
+impl Joining {
+    pub(super) fn new(plan: &Plan, layout: &Layout) -> Self {
+        Self {
+            layout: layout.clone(),
+            limits: plan.limits.clone(),
+            identity: plan.identity,
+            process_rlimit: plan.process_rlimit,
+        }
+    }
+}
+
+impl Grouping {
+    pub(super) fn of(group: Option<Group>) -> Self {
+        Self { state: Mutex::new(State { group, used_before: 0, is_over: false }) }
+    }
+
+    /// One that earlier processes made and joined.
+    pub(super) fn take_over(places: &Places) -> Self {
+        Self::of(Group::take_over(places.clone()))
+    }
+
+    /// Whether there is a group, or there will be none.
+    pub(super) fn is_settled(&self, layout: &Layout) -> bool {
+        !matches!(layout, Layout::V1 { .. }) || lock(&self.state).group.is_some()
+    }
+
+    pub(super) fn create(layout: &Layout, limits: &Limits) -> Result<Option<Group>, Failure> {
+        Group::create(layout, limits).map_err(|error| errors::group(&error))
+    }
+
+    /// Moves every process of the sandbox into a group of its own. Answers where it is,
+    /// if it was made now. Blocks, some milliseconds.
+    pub(super) fn join(&self, joining: &Joining, init: i32) -> Result<Option<Places>, Failure> {
+        let mut state = lock(&self.state);
+        if state.is_over || state.group.is_some() {
+            return Ok(None);
+        }
+        let Some(group) = Self::create(&joining.layout, &joining.limits)? else { return Ok(None) };
+        let places = group.places();
+        let group = state.group.insert(group);
+        let members = members::attach_all(group, init, &joining.identity)
+            .map_err(|error| errors::group(&error))?;
+        if let Some(limit) = joining.process_rlimit {
+            members::leave_counting_to_group(&members, limit);
+        }
+        let used = members::memory(init, None);
+        let _ = group.deduct_memory(&joining.limits, used);
+        state.used_before = used;
+        Ok(Some(places))
+    }
+
+    pub(super) fn memory(&self) -> Option<u64> {
+        let state = lock(&self.state);
+        Some(state.group.as_ref()?.memory()?.saturating_add(state.used_before))
+    }
+
+    pub(super) fn peak_memory(&self) -> Option<u64> {
+        let state = lock(&self.state);
+        Some(state.group.as_ref()?.counts().peak_memory?.saturating_add(state.used_before))
+    }
+
+    pub(super) fn processor_time(&self) -> Option<Duration> {
+        lock(&self.state).group.as_ref()?.processor_time()
+    }
+
+    pub(super) fn processes(&self) -> Option<u64> {
+        lock(&self.state).group.as_ref().map(Group::processes).filter(|count| *count > 0)
+    }
+
+    /// How many processes the kernel killed for memory so far.
+    pub(super) fn memory_kills(&self) -> u64 {
+        lock(&self.state).group.as_ref().map_or(0, |group| group.counts().memory_kills)
+    }
+
+    /// `None` where the group cannot.
+    pub(super) fn freeze(&self, frozen: bool) -> Option<std::io::Result<()>> {
+        lock(&self.state).group.as_ref()?.freeze(frozen)
+    }
+
+    /// Removes the group, whose processes are gone. Blocks for moments.
+    pub(super) fn remove(&self) {
+        let mut state = lock(&self.state);
+        state.is_over = true;
+        if let Some(group) = state.group.take() {
+            group.remove();
+        }
+    }
+}

@@ -1,0 +1,666 @@
+//! One sandbox, from its making or adoption to its end.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use capsule_backend::guest::Pending;
+use capsule_backend::sandbox::{
+    Change, Entry, OpenMode, Process, Program, Recipe, Sandbox, SandboxFile, SandboxUsage,
+};
+use capsule_init::resident::wire::{Broken, Kind, STRINGS};
+use capsule_spec::{ErrorCode, Failure, Network, WallState, WallStatus};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{Mutex as Turn, OnceCell, watch};
+
+use super::build;
+use super::connection::Connection;
+use super::group::{Grouping, Joining};
+use super::process::Handle;
+use super::record::Record;
+use super::{Shared, errors, files, lock, state, sys};
+use crate::cgroup::{Controller, Layout};
+use crate::supervisor::Processor;
+
+/// A version 1 group is joined so long after the first process was started: many
+/// sandboxes are over by then.
+const JOIN_AFTER: Duration = Duration::from_millis(10);
+/// What the kernel may take to end every process of a sandbox.
+const LAST_WAIT: Duration = Duration::from_secs(10);
+/// How long PID 1 may take to be gone when it has closed its connection.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+pub(super) struct Resident {
+    shared: Arc<Shared>,
+    name: String,
+    connection: Arc<Connection>,
+    pid: i32,
+    pidfd: AsyncFd<OwnedFd>,
+    grouping: Arc<Grouping>,
+    joining: Option<Joining>,
+    joins: AtomicBool,
+    record: Mutex<Record>,
+    ended: watch::Sender<bool>,
+    is_frozen: AtomicBool,
+    /// One change of state at a time.
+    turn: Turn<()>,
+    /// The private file system.
+    files: OnceCell<OwnedFd>,
+    processor: Mutex<Processor>,
+    peak_seen: AtomicU64,
+}
+
+/// A sandbox that nobody holds yet. Dropped, it leaves nothing.
+struct Built {
+    shared: Arc<Shared>,
+    name: String,
+    pid: i32,
+    pidfd: Option<OwnedFd>,
+    socket: Option<OwnedFd>,
+    grouping: Arc<Grouping>,
+    record: Record,
+    joining: Joining,
+}
+
+impl Drop for Built {
+    fn drop(&mut self) {
+        if let Some(pidfd) = &self.pidfd {
+            crate::sys::kill(pidfd.as_fd(), libc::SIGKILL);
+            let _ = crate::sys::reap(self.pid);
+            leave_nothing(&self.shared, &self.name, &self.grouping, self.record.outside_user);
+        }
+    }
+}
+
+/// What is to be removed when every process is gone. Blocks for moments.
+fn leave_nothing(shared: &Shared, name: &str, grouping: &Grouping, user: u32) {
+    grouping.remove();
+    let _ = shared.state.remove(name);
+    lock(&shared.users).remove(&user);
+}
+
+impl Resident {
+    pub(super) async fn create(
+        shared: &Arc<Shared>,
+        name: &str,
+        recipe: &Recipe,
+    ) -> Result<Arc<Self>, Failure> {
+        if !state::is_name(name) {
+            let what = format!("{name:?} is not a name for a sandbox");
+            return Err(Failure::new(ErrorCode::InvalidValue, what)
+                .hint("letters, digits and \"-\", at most 64"));
+        }
+        let built = {
+            let (shared, name, recipe) = (shared.clone(), name.to_owned(), recipe.clone());
+            tokio::task::spawn_blocking(move || Built::new(shared, name, &recipe))
+                .await
+                .unwrap_or_else(|_| Err(errors::no_answer()))?
+        };
+        let resident = built.into_resident()?;
+        resident.connection.greet().await?;
+        if let Network::Hosts(_) = &recipe.policy.network {
+            let opened = resident.change_network(&recipe.policy.network).await;
+            if let Err(failure) = opened {
+                resident.finish().await?;
+                return Err(failure);
+            }
+        }
+        Ok(resident)
+    }
+
+    /// One that an earlier server made; `None` if it is not there any more.
+    pub(super) async fn adopt(
+        shared: &Arc<Shared>,
+        name: &str,
+    ) -> Result<Option<Arc<Self>>, Failure> {
+        if !state::is_name(name) {
+            return Ok(None);
+        }
+        let connected = shared.state.connect(name);
+        let Some(socket) = connected.map_err(|error| errors::system("reach a sandbox", error))?
+        else {
+            put_down(shared, name).await?;
+            return Ok(None);
+        };
+        let Some(record) = shared.state.read(name) else {
+            drop(socket);
+            put_down(shared, name).await?;
+            return Ok(None);
+        };
+        let (pid, pidfd) =
+            sys::peer(socket.as_fd()).map_err(|error| errors::system("reach a sandbox", error))?;
+        let grouping = Arc::new(Grouping::take_over(&record.groups));
+        let was_frozen = record.frozen;
+        if was_frozen {
+            // PID 1 is stopped with the others, where a group stops them.
+            let _ = grouping.freeze(false);
+        }
+        lock(&shared.users).insert(record.outside_user);
+        let resident =
+            Self::assemble(shared.clone(), name, (pid, pidfd, socket), grouping, record, None)?;
+        resident.connection.greet().await?;
+        resident.list_processes().await?;
+        if was_frozen {
+            resident.stop_or_go(true).await?;
+        }
+        Ok(Some(resident))
+    }
+
+    fn assemble(
+        shared: Arc<Shared>,
+        name: &str,
+        (pid, pidfd, socket): (i32, OwnedFd, OwnedFd),
+        grouping: Arc<Grouping>,
+        record: Record,
+        joining: Option<Joining>,
+    ) -> Result<Arc<Self>, Failure> {
+        let failed = |error| errors::system("watch a sandbox", error);
+        let resident = Arc::new(Self {
+            connection: Connection::new(socket, grouping.clone()).map_err(failed)?,
+            pidfd: sys::waitable(pidfd, Interest::READABLE).map_err(failed)?,
+            shared: shared.clone(),
+            name: name.to_owned(),
+            pid,
+            grouping,
+            joining,
+            joins: AtomicBool::new(false),
+            record: Mutex::new(record),
+            ended: watch::Sender::new(false),
+            is_frozen: AtomicBool::new(false),
+            turn: Turn::new(()),
+            files: OnceCell::new(),
+            processor: Mutex::default(),
+            peak_seen: AtomicU64::new(0),
+        });
+        shared.living().insert(name.to_owned(), Arc::downgrade(&resident));
+        // It holds the sandbox: dropping a handle ends nothing.
+        tokio::spawn(resident.clone().attend());
+        if resident.is_watched() {
+            super::watch::begin(&shared);
+        }
+        Ok(resident)
+    }
+
+    /// Hears PID 1 until it is gone, and clears up after it.
+    async fn attend(self: Arc<Self>) {
+        self.connection.listen().await;
+        if tokio::time::timeout(FAREWELL, self.pidfd.readable()).await.is_err() {
+            // It lives, and does not speak to us any more: nobody can use it.
+            self.kill();
+            let _ = self.pidfd.readable().await;
+        }
+        sys::reap(self.pidfd.get_ref().as_fd());
+        let cleared = {
+            let sandbox = self.clone();
+            tokio::task::spawn_blocking(move || {
+                let user = lock(&sandbox.record).outside_user;
+                leave_nothing(&sandbox.shared, &sandbox.name, &sandbox.grouping, user);
+            })
+        };
+        let _ = cleared.await;
+        self.shared.living().remove(&self.name);
+        self.ended.send_replace(true);
+    }
+
+    fn kill(&self) {
+        // A stopped process hears of it when it goes on.
+        if self.is_frozen.load(Ordering::Acquire) {
+            let _ = self.grouping.freeze(false);
+        }
+        crate::sys::kill(self.pidfd.get_ref().as_fd(), libc::SIGKILL);
+    }
+
+    pub(super) async fn finish(&self) -> Result<(), Failure> {
+        self.kill();
+        match tokio::time::timeout(LAST_WAIT, self.await_end()).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(Failure::new(
+                ErrorCode::SystemFailure,
+                "the kernel has not ended every process of the sandbox yet",
+            )),
+        }
+    }
+
+    async fn await_end(&self) {
+        let mut receiver = self.ended.subscribe();
+        let _ = receiver.wait_for(|ended| *ended).await;
+    }
+
+    // ---- Processes ----
+
+    async fn start(self: &Arc<Self>, program: &Program) -> Result<Arc<Handle>, Failure> {
+        self.must_be_awake()?;
+        let (words, bytes) = self.encode(program)?;
+        let answer = self.connection.ask(Kind::Spawn, &words, &bytes, None).await?;
+        self.join_soon();
+        match (answer.head.kind, answer.process) {
+            (Kind::Process, Some(running)) => Ok(Handle::new(running, self.connection.clone())),
+            (Kind::Refused, _) => {
+                let [broken, errno, ..] = answer.head.words;
+                let name = program.command.first().map(String::as_str).unwrap_or_default();
+                let directory = &program.working_directory;
+                Err(errors::start(name, directory, Broken::of(broken), errno as i32))
+            }
+            _ => Err(errors::system("hold a process", std::io::Error::from_raw_os_error(libc::EMFILE))),
+        }
+    }
+
+    fn encode(&self, program: &Program) -> Result<([u64; 5], Vec<u8>), Failure> {
+        let invalid = |what: &str| Failure::new(ErrorCode::InvalidValue, what);
+        if program.command.first().is_none_or(String::is_empty) {
+            return Err(Failure::new(ErrorCode::MissingCommand, "no command was given"));
+        }
+        let environment = self.environment(&program.environment);
+        let count = program.command.len() + environment.len();
+        if count > STRINGS {
+            return Err(invalid("there are too many arguments and variables"));
+        }
+        if !program.working_directory.starts_with('/') {
+            let what = "the working directory does not begin with /";
+            return Err(Failure::new(ErrorCode::InvalidPath, what));
+        }
+        let variables = environment.iter().map(|(name, value)| format!("{name}={value}"));
+        let texts = std::iter::once(program.working_directory.clone())
+            .chain(program.command.iter().cloned())
+            .chain(variables);
+        let mut bytes = Vec::new();
+        for text in texts {
+            if text.contains('\0') {
+                return Err(invalid("a NUL byte in the command, its directory or its variables"));
+            }
+            bytes.extend_from_slice(text.as_bytes());
+            bytes.push(0);
+        }
+        let size = program.terminal;
+        let words = [
+            u64::from(size.is_some()),
+            size.map_or(0, |size| u64::from(size.columns)),
+            size.map_or(0, |size| u64::from(size.rows)),
+            program.command.len() as u64,
+            environment.len() as u64,
+        ];
+        Ok((words, bytes))
+    }
+
+    /// The recipe's, over a small clean base, and the program's over both.
+    fn environment(&self, over: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let record = lock(&self.record);
+        let mut variables: BTreeMap<String, String> = record
+            .environment
+            .iter()
+            .filter_map(|variable| variable.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        variables.extend(over.iter().map(|(name, value)| (name.clone(), value.clone())));
+        variables
+    }
+
+    /// Asks PID 1 for all that it has.
+    async fn list_processes(&self) -> Result<(), Failure> {
+        let mut answers = self.connection.question(Kind::List, &[], &[], None).await?;
+        while answers.next().await?.head.kind == Kind::Process {}
+        Ok(())
+    }
+
+    fn must_be_awake(&self) -> Result<(), Failure> {
+        if *self.ended.borrow() {
+            return Err(errors::ended());
+        }
+        if self.is_frozen.load(Ordering::Acquire) {
+            return Err(Failure::new(ErrorCode::WrongState, "the sandbox is paused")
+                .hint("resume it first"));
+        }
+        Ok(())
+    }
+
+    // ---- Limits ----
+
+    /// Joins its control group in the background, if it has yet to.
+    fn join_soon(self: &Arc<Self>) {
+        let Some(joining) = &self.joining else { return };
+        if self.grouping.is_settled(&joining.layout) || self.joins.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let sandbox = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(JOIN_AFTER).await;
+            let joined = {
+                let sandbox = sandbox.clone();
+                tokio::task::spawn_blocking(move || sandbox.join())
+            };
+            if !matches!(joined.await, Ok(Ok(()))) {
+                // A limit that does not hold is no limit.
+                sandbox.kill();
+            }
+        });
+    }
+
+    fn join(&self) -> Result<(), Failure> {
+        let Some(joining) = &self.joining else { return Ok(()) };
+        if let Some(places) = self.grouping.join(joining, self.pid)? {
+            self.write_record(|record| record.groups = places)?;
+        }
+        Ok(())
+    }
+
+    fn write_record(&self, change: impl FnOnce(&mut Record)) -> Result<(), Failure> {
+        let mut record = lock(&self.record);
+        change(&mut record);
+        if *self.ended.borrow() {
+            return Ok(());
+        }
+        self.shared.state.write(&self.name, &record).map_err(|error| {
+            Failure::new(ErrorCode::StoreFailed, "the sandbox's record could not be written")
+                .detail("reason", error.kind())
+        })
+    }
+
+    /// Whether its memory must be added up from outside.
+    pub(super) fn is_watched(&self) -> bool {
+        lock(&self.record).adds_up_memory && !*self.ended.borrow()
+    }
+
+    /// Looks once; above the limit every process is ended.
+    pub(super) fn look_at_memory(&self) {
+        let used = super::watch::memory(self.pid, self.files.get());
+        self.peak_seen.fetch_max(used, Ordering::Relaxed);
+        if used > lock(&self.record).memory_bytes {
+            for process in lock(&self.connection.processes).values() {
+                process.blame_memory();
+            }
+            self.connection.say(Kind::KillAll, &[]);
+        }
+    }
+
+    /// The private file system: the root is of it.
+    async fn private_files(&self) -> Option<&OwnedFd> {
+        let look = || files::look(&self.connection, "/");
+        self.files.get_or_try_init(look).await.ok()
+    }
+
+    async fn measure(&self) -> SandboxUsage {
+        let disk = self.private_files().await.and_then(|files| rustix::fs::fstatfs(files).ok());
+        let disk = disk.map(|usage| (usage.f_blocks - usage.f_bfree) * usage.f_bsize as u64);
+        let counted = self.grouping.processor_time();
+        let processor = counted.unwrap_or_else(|| lock(&self.processor).look(self.pid));
+        let grouped = self.grouping.memory();
+        let memory = grouped.unwrap_or_else(|| super::watch::memory(self.pid, self.files.get()));
+        self.peak_seen.fetch_max(memory, Ordering::Relaxed);
+        let peak = self.grouping.peak_memory().unwrap_or(0);
+        let ours = || crate::supervisor::members::of(self.pid).len() as u64;
+        SandboxUsage {
+            processor: Some(processor),
+            memory: Some(memory),
+            peak_memory: Some(peak.max(self.peak_seen.load(Ordering::Relaxed))),
+            processes: Some(self.grouping.processes().unwrap_or_else(ours)),
+            disk,
+            io: None,
+        }
+    }
+
+    async fn stop_or_go(&self, frozen: bool) -> Result<(), Failure> {
+        let _turn = self.turn.lock().await;
+        if *self.ended.borrow() {
+            return Err(errors::ended());
+        }
+        let grouping = self.grouping.clone();
+        let by_group = tokio::task::spawn_blocking(move || grouping.freeze(frozen));
+        match by_group.await.unwrap_or(None) {
+            Some(result) => {
+                result.map_err(|error| errors::group(&error))?;
+            }
+            None => {
+                let signal = if frozen { libc::SIGSTOP } else { libc::SIGCONT };
+                let words = [u64::from(signal.unsigned_abs())];
+                let answer = self.connection.ask(Kind::SignalAll, &words, &[], None).await?;
+                if answer.errno() != 0 {
+                    return Err(Failure::new(
+                        ErrorCode::SystemFailure,
+                        "the processes of the sandbox could not be signalled",
+                    ));
+                }
+            }
+        }
+        self.is_frozen.store(frozen, Ordering::Release);
+        self.write_record(|record| record.frozen = frozen)
+    }
+
+    async fn change_network(&self, network: &Network) -> Result<(), Failure> {
+        let _turn = self.turn.lock().await;
+        let shares_network = lock(&self.record).shares_network;
+        match network {
+            Network::Open if shares_network => Ok(()),
+            Network::Denied if !shares_network => Ok(()),
+            Network::Open | Network::Denied => Err(Failure::new(
+                ErrorCode::ConflictingOptions,
+                "whether a sandbox has the host's network is settled when it is made",
+            )
+            .hint("make another one")),
+            Network::Hosts(_) => Err(Failure::new(
+                ErrorCode::DoorFailed,
+                "a sandbox of this kind has no door yet",
+            )),
+        }
+    }
+}
+
+impl Built {
+    fn new(shared: Arc<Shared>, name: String, recipe: &Recipe) -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => Failure::new(
+                ErrorCode::WrongState,
+                format!("there is already a sandbox called {name:?}"),
+            ),
+            _ => errors::system("open a socket", error),
+        };
+        let host = &shared.host;
+        let plan = build::plan(recipe, host, || shared.draw_user())?;
+        let user = plan.identity.outside_user;
+        let forget_user = |failure| {
+            lock(&shared.users).remove(&user);
+            failure
+        };
+        let listener = shared.state.bind(&name).map_err(failed).map_err(forget_user)?;
+        let layout = &host.cgroups;
+        let joins_first = matches!(layout, Layout::V2 { .. }) || plan.limits_before_start;
+        let begin = || {
+            let group = match joins_first {
+                true => Grouping::create(layout, &plan.limits)?,
+                false => None,
+            };
+            let weaker = plan.walls.iter().filter(|wall| !matches!(wall.state, WallState::Full));
+            let record = Record {
+                pid: 0,
+                inside_user: plan.identity.inside,
+                outside_user: user,
+                mapped_by_supervisor: plan.identity.mapped_by_supervisor,
+                environment: plan.environment.clone(),
+                weaker: weaker.cloned().collect(),
+                memory_bytes: plan.limits.memory.bytes(),
+                adds_up_memory: !layout.has(Controller::Memory),
+                shares_network: plan.shares_network,
+                hosts: Vec::new(),
+                groups: group.as_ref().map(crate::cgroup::Group::places).unwrap_or_default(),
+                frozen: false,
+            };
+            Ok((group, record))
+        };
+        let clear = |failure: Failure| {
+            let _ = shared.state.remove(&name);
+            forget_user(failure)
+        };
+        let (group, mut record) = begin().map_err(clear)?;
+        let target = group.as_ref().and_then(crate::cgroup::Group::clone_target);
+        let started = build::start(&plan, &listener, shared.lease, target);
+        let finished = started.and_then(|building| {
+            record.pid = building.pid;
+            if let (Some(group), Layout::V1 { .. }) = (&group, layout) {
+                group.attach(building.pid).map_err(|error| errors::group(&error))?;
+            }
+            shared.state.write(&name, &record).map_err(|error| {
+                Failure::new(ErrorCode::StoreFailed, "the sandbox's record could not be written")
+                    .detail("reason", error.kind())
+            })?;
+            building.finish(&plan)
+        });
+        let joining = Joining::new(&plan, layout);
+        let grouping = Arc::new(Grouping::of(group));
+        let pidfd = match finished {
+            Ok(pidfd) => pidfd,
+            Err(failure) => {
+                grouping.remove();
+                return Err(clear(failure));
+            }
+        };
+        let pid = record.pid;
+        let mut built =
+            Self { shared, name, pid, pidfd: Some(pidfd), socket: None, grouping, record, joining };
+        drop(listener);
+        built.socket = built
+            .shared
+            .state
+            .connect(&built.name)
+            .map_err(|error| errors::system("reach the sandbox", error))?;
+        Ok(built)
+    }
+
+    fn into_resident(mut self) -> Result<Arc<Resident>, Failure> {
+        let socket = self.socket.take().ok_or_else(errors::ended)?;
+        let pidfd = self.pidfd.as_ref().ok_or_else(errors::ended)?.try_clone();
+        let pidfd = pidfd.map_err(|error| errors::system("watch a sandbox", error))?;
+        let parts = (self.pid, pidfd, socket);
+        let (grouping, record) = (self.grouping.clone(), self.record.clone());
+        let joining = Some(self.joining.clone());
+        let made =
+            Resident::assemble(self.shared.clone(), &self.name, parts, grouping, record, joining)?;
+        // It is held now.
+        self.pidfd = None;
+        Ok(made)
+    }
+}
+
+/// Ends a sandbox that nobody holds, and removes what is there of its name. Says whether
+/// it lived.
+pub(super) async fn put_down(shared: &Arc<Shared>, name: &str) -> Result<bool, Failure> {
+    let (shared, name) = (shared.clone(), name.to_owned());
+    let work = move || {
+        let failed = |error| errors::system("end a sandbox", error);
+        let record = shared.state.read(&name);
+        let grouping = record.as_ref().map(|record| Grouping::take_over(&record.groups));
+        let lived = match shared.state.connect(&name).map_err(failed)? {
+            None => false,
+            Some(socket) => {
+                let (_, pidfd) = sys::peer(socket.as_fd()).map_err(failed)?;
+                crate::sys::kill(pidfd.as_fd(), libc::SIGKILL);
+                if let Some(grouping) = &grouping {
+                    let _ = grouping.freeze(false);
+                }
+                await_exit(&pidfd);
+                true
+            }
+        };
+        if let Some(grouping) = grouping {
+            grouping.remove();
+        }
+        shared.state.remove(&name).map_err(failed)?;
+        Ok(lived)
+    };
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(errors::no_answer()))
+}
+
+fn await_exit(pidfd: &OwnedFd) {
+    let mut fds = [rustix::event::PollFd::new(pidfd, rustix::event::PollFlags::IN)];
+    let patience = rustix::time::Timespec { tv_sec: LAST_WAIT.as_secs() as i64, tv_nsec: 0 };
+    let _ = rustix::event::poll(&mut fds, Some(&patience));
+}
+
+impl Sandbox for Held {
+    fn weaker(&self) -> Vec<WallStatus> {
+        lock(&self.0.record).weaker.clone()
+    }
+
+    fn spawn<'a>(
+        &'a self,
+        program: &'a Program,
+    ) -> Pending<'a, Result<Arc<dyn Process>, Failure>> {
+        Box::pin(async move { Ok(self.0.start(program).await? as Arc<dyn Process>) })
+    }
+
+    fn processes(&self) -> Pending<'_, Result<Vec<Arc<dyn Process>>, Failure>> {
+        Box::pin(async move {
+            if *self.0.ended.borrow() {
+                return Err(errors::ended());
+            }
+            let known = lock(&self.0.connection.processes);
+            let handle = |running: &Arc<_>| {
+                Handle::new(Arc::clone(running), self.0.connection.clone()) as Arc<dyn Process>
+            };
+            let mut processes: Vec<_> = known.values().map(handle).collect();
+            processes.sort_by_key(|process| process.number());
+            Ok(processes)
+        })
+    }
+
+    fn open<'a>(
+        &'a self,
+        path: &'a str,
+        mode: OpenMode,
+    ) -> Pending<'a, Result<Box<dyn SandboxFile>, Failure>> {
+        Box::pin(async move {
+            self.0.must_be_awake()?;
+            files::open(&self.0.connection, path, mode).await
+        })
+    }
+
+    fn list<'a>(&'a self, path: &'a str, limit: usize) -> Pending<'a, Result<Vec<Entry>, Failure>> {
+        Box::pin(async move {
+            self.0.must_be_awake()?;
+            files::list(&self.0.connection, path, limit).await
+        })
+    }
+
+    fn stat<'a>(&'a self, path: &'a str) -> Pending<'a, Result<Entry, Failure>> {
+        Box::pin(async move {
+            self.0.must_be_awake()?;
+            files::stat(&self.0.connection, path).await
+        })
+    }
+
+    fn change<'a>(&'a self, change: &'a Change) -> Pending<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            self.0.must_be_awake()?;
+            files::change(&self.0.connection, change).await
+        })
+    }
+
+    fn freeze(&self, frozen: bool) -> Pending<'_, Result<(), Failure>> {
+        Box::pin(self.0.stop_or_go(frozen))
+    }
+
+    fn set_network<'a>(&'a self, network: &'a Network) -> Pending<'a, Result<(), Failure>> {
+        Box::pin(self.0.change_network(network))
+    }
+
+    fn usage(&self) -> Pending<'_, Result<SandboxUsage, Failure>> {
+        Box::pin(async move {
+            if *self.0.ended.borrow() {
+                return Err(errors::ended());
+            }
+            Ok(self.0.measure().await)
+        })
+    }
+
+    fn ended(&self) -> Pending<'_, ()> {
+        Box::pin(self.0.await_end())
+    }
+
+    fn end(&self) -> Pending<'_, Result<(), Failure>> {
+        Box::pin(self.0.finish())
+    }
+}
+
+/// A handle to a sandbox; dropping it ends nothing.
+pub(super) struct Held(pub(super) Arc<Resident>);

@@ -1,0 +1,11 @@
+//! Sandboxes that live on, in real jails of this host: what they do, and what a guest
+//! tries against them.
+
+mod attacks;
+mod files;
+mod leftovers;
+mod limits;
+mod place;
+mod processes;
+mod returning;
+mod terminals;
