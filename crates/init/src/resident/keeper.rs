@@ -32,6 +32,8 @@ pub(super) fn start(slot: &Slot) -> Result<i32, sys::Errno> {
 
 extern "C" fn become_main(slot: *mut c_void) -> c_int {
     let slot: &Slot = sys::shared(slot);
+    // By itself, not by the keeper: once it runs, it may kill that one at once.
+    slot.main.store(sys::own_number(), SeqCst);
     if let Some(shared) = shared() {
         start::become_program(slot, shared);
     }
@@ -60,7 +62,6 @@ extern "C" fn keep(slot: *mut c_void) -> c_int {
             sys::exit(1)
         }
     };
-    slot.main.store(main, SeqCst);
     slot.set_state(State::Running);
     sys::wake(EVENT);
     let mut is_alive = true;

@@ -304,8 +304,15 @@ impl Life {
             State::Starting => {
                 // What it was starting may still run on a stack in there.
                 slot.area.store(0, SeqCst);
-                slot.errno.store(libc::EINTR, SeqCst);
-                slot.set_state(State::Failed);
+                let is_there = slot.main.load(SeqCst) != 0;
+                if is_there && slot.errno.load(SeqCst) == 0 {
+                    slot.set_state(State::Running);
+                    self.lost_keeper(slot);
+                } else {
+                    slot.errno.store(libc::EINTR, SeqCst);
+                    slot.set_state(State::Failed);
+                }
+                return;
             }
             // It may have reaped its process and not got to noting it.
             State::Running if sys::kill(slot.main.load(SeqCst), 0).is_err() => {

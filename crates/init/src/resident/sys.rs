@@ -196,6 +196,10 @@ pub(super) fn reap(block: bool) -> Result<Option<Reaped>, Errno> {
     Ok(Some(Reaped { pid: pid as i32, status, processor }))
 }
 
+pub(super) fn own_number() -> i32 {
+    plain(libc::SYS_getpid, [0; 6]).map_or(0, |pid| pid as i32)
+}
+
 pub(super) fn control(option: c_int, argument: usize) -> Result<(), Errno> {
     plain(libc::SYS_prctl, [int(option), argument, 0, 0, 0, 0]).map(drop)
 }

@@ -18,6 +18,7 @@
 
 mod build;
 mod connection;
+mod doors;
 mod errors;
 mod files;
 mod group;
@@ -60,6 +61,7 @@ struct Shared {
     /// Host users of living sandboxes.
     users: Mutex<HashSet<u32>>,
     watch: watch::Watch,
+    doors: doors::Doors,
 }
 
 impl Residents {
@@ -79,6 +81,7 @@ impl Residents {
             living: Mutex::default(),
             users: Mutex::default(),
             watch: watch::Watch::default(),
+            doors: doors::Doors::default(),
         });
         Ok(Arc::new(Self { shared }))
     }

@@ -11,19 +11,23 @@ use capsule_backend::sandbox::{
     Change, Entry, OpenMode, Process, Program, Recipe, Sandbox, SandboxFile, SandboxUsage,
 };
 use capsule_init::resident::wire::{Broken, Kind, STRINGS};
-use capsule_spec::{ErrorCode, Failure, Network, WallState, WallStatus};
+use capsule_spec::{ErrorCode, Failure, HostRule, Network, WallState, WallStatus};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Mutex as Turn, OnceCell, watch};
 
-use super::build;
+use super::{build, doors};
 use super::connection::Connection;
 use super::group::{Grouping, Joining};
 use super::process::Handle;
 use super::record::Record;
 use super::{Shared, errors, files, lock, state, sys};
+use crate::apply::DOOR_PORT;
 use crate::cgroup::{Controller, Layout};
+use crate::door::proxy_environment;
+use crate::plan::Identity;
 use crate::supervisor::Processor;
+use crate::supervisor::door::{Door, Terms};
 
 /// A version 1 group is joined so long after the first process was started: many
 /// sandboxes are over by then.
@@ -45,11 +49,14 @@ pub(super) struct Resident {
     record: Mutex<Record>,
     ended: watch::Sender<bool>,
     is_frozen: AtomicBool,
+    /// Its record is, or is about to be, removed.
+    is_gone: AtomicBool,
     /// One change of state at a time.
     turn: Turn<()>,
     /// The private file system.
     files: OnceCell<OwnedFd>,
     processor: Mutex<Processor>,
+    door: Mutex<Option<Door>>,
     peak_seen: AtomicU64,
 }
 
@@ -75,6 +82,27 @@ impl Drop for Built {
     }
 }
 
+/// A sandbox whose maker may give up yet. Dropped, it ends.
+struct Unclaimed(Option<Arc<Resident>>);
+
+impl Unclaimed {
+    fn claim(mut self) -> Arc<Resident> {
+        self.0.take().expect("it is taken here only, and this ends the waiting")
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(resident) = &self.0 {
+            resident.kill();
+        }
+    }
+}
+
+fn name_is_taken(name: &str) -> Failure {
+    Failure::new(ErrorCode::WrongState, format!("there is already a sandbox called {name:?}"))
+}
+
 /// What is to be removed when every process is gone. Blocks for moments.
 fn leave_nothing(shared: &Shared, name: &str, grouping: &Grouping, user: u32) {
     grouping.remove();
@@ -93,22 +121,23 @@ impl Resident {
             return Err(Failure::new(ErrorCode::InvalidValue, what)
                 .hint("letters, digits and \"-\", at most 64"));
         }
+        // Before anybody knocks at its socket: PID 1 leaves its server for a new one.
+        if shared.find(name).is_some() {
+            return Err(name_is_taken(name));
+        }
         let built = {
             let (shared, name, recipe) = (shared.clone(), name.to_owned(), recipe.clone());
             tokio::task::spawn_blocking(move || Built::new(shared, name, &recipe))
                 .await
                 .unwrap_or_else(|_| Err(errors::no_answer()))?
         };
-        let resident = built.into_resident()?;
+        let unclaimed = Unclaimed(Some(built.into_resident()?));
+        let resident = unclaimed.0.clone().expect("it was just put there");
         resident.connection.greet().await?;
         if let Network::Hosts(_) = &recipe.policy.network {
-            let opened = resident.change_network(&recipe.policy.network).await;
-            if let Err(failure) = opened {
-                resident.finish().await?;
-                return Err(failure);
-            }
+            resident.change_network(&recipe.policy.network).await?;
         }
-        Ok(resident)
+        Ok(unclaimed.claim())
     }
 
     /// One that an earlier server made; `None` if it is not there any more.
@@ -143,6 +172,11 @@ impl Resident {
             Self::assemble(shared.clone(), name, (pid, pidfd, socket), grouping, record, None)?;
         resident.connection.greet().await?;
         resident.list_processes().await?;
+        let rules = rules_of(&lock(&resident.record));
+        if !rules.is_empty() {
+            // The old one ended with its server. Without a new one nothing is let out.
+            let _ = resident.change_network(&Network::Hosts(rules)).await;
+        }
         if was_frozen {
             resident.stop_or_go(true).await?;
         }
@@ -170,9 +204,11 @@ impl Resident {
             record: Mutex::new(record),
             ended: watch::Sender::new(false),
             is_frozen: AtomicBool::new(false),
+            is_gone: AtomicBool::new(false),
             turn: Turn::new(()),
             files: OnceCell::new(),
             processor: Mutex::default(),
+            door: Mutex::default(),
             peak_seen: AtomicU64::new(0),
         });
         shared.living().insert(name.to_owned(), Arc::downgrade(&resident));
@@ -196,7 +232,13 @@ impl Resident {
         let cleared = {
             let sandbox = self.clone();
             tokio::task::spawn_blocking(move || {
-                let user = lock(&sandbox.record).outside_user;
+                drop(lock(&sandbox.door).take());
+                let user = {
+                    let record = lock(&sandbox.record);
+                    // While nobody can be writing it.
+                    sandbox.is_gone.store(true, Ordering::Release);
+                    record.outside_user
+                };
                 leave_nothing(&sandbox.shared, &sandbox.name, &sandbox.grouping, user);
             })
         };
@@ -294,6 +336,12 @@ impl Resident {
             .filter_map(|variable| variable.split_once('='))
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
+        let rules: Vec<HostRule> = rules_of(&record);
+        if !rules.is_empty() {
+            for (name, value) in proxy_environment(DOOR_PORT, &rules) {
+                variables.entry(name.to_owned()).or_insert(value);
+            }
+        }
         variables.extend(over.iter().map(|(name, value)| (name.clone(), value.clone())));
         variables
     }
@@ -349,7 +397,7 @@ impl Resident {
     fn write_record(&self, change: impl FnOnce(&mut Record)) -> Result<(), Failure> {
         let mut record = lock(&self.record);
         change(&mut record);
-        if *self.ended.borrow() {
+        if self.is_gone.load(Ordering::Acquire) {
             return Ok(());
         }
         self.shared.state.write(&self.name, &record).map_err(|error| {
@@ -430,30 +478,54 @@ impl Resident {
 
     async fn change_network(&self, network: &Network) -> Result<(), Failure> {
         let _turn = self.turn.lock().await;
-        let shares_network = lock(&self.record).shares_network;
-        match network {
-            Network::Open if shares_network => Ok(()),
-            Network::Denied if !shares_network => Ok(()),
-            Network::Open | Network::Denied => Err(Failure::new(
-                ErrorCode::ConflictingOptions,
-                "whether a sandbox has the host's network is settled when it is made",
-            )
-            .hint("make another one")),
-            Network::Hosts(_) => Err(Failure::new(
-                ErrorCode::DoorFailed,
-                "a sandbox of this kind has no door yet",
-            )),
+        let Record { shares_network, inside_user, outside_user, mapped_by_supervisor, .. } =
+            lock(&self.record).clone();
+        let rules = match network {
+            Network::Open if shares_network => return Ok(()),
+            Network::Denied if !shares_network => Vec::new(),
+            Network::Hosts(rules) if !shares_network => rules.clone(),
+            Network::Open | Network::Denied | Network::Hosts(_) => {
+                return Err(Failure::new(
+                    ErrorCode::ConflictingOptions,
+                    "whether a sandbox has the host's network is settled when it is made",
+                )
+                .hint("make another one"));
+            }
+        };
+        self.must_be_awake()?;
+        // First the old one goes, and with it its connections: no moment has two policies.
+        let old = lock(&self.door).take();
+        tokio::task::spawn_blocking(move || drop(old)).await.map_err(|_| errors::no_answer())?;
+        self.write_record(|record| record.hosts.clear())?;
+        if rules.is_empty() {
+            return Ok(());
         }
+        let terms = Terms {
+            rules: rules.clone(),
+            download: None,
+            landlock: self.shared.host.landlock,
+            identity: Identity {
+                inside: inside_user,
+                outside_user,
+                outside_group: outside_user,
+                mapped_by_supervisor,
+            },
+        };
+        let door = doors::open(&self.shared.doors, &self.connection, terms).await?;
+        *lock(&self.door) = Some(door);
+        self.write_record(|record| record.hosts = rules.iter().map(HostRule::to_string).collect())
     }
+}
+
+/// A rule that cannot be read lets nobody out.
+fn rules_of(record: &Record) -> Vec<HostRule> {
+    record.hosts.iter().filter_map(|rule| rule.parse().ok()).collect()
 }
 
 impl Built {
     fn new(shared: Arc<Shared>, name: String, recipe: &Recipe) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => Failure::new(
-                ErrorCode::WrongState,
-                format!("there is already a sandbox called {name:?}"),
-            ),
+            std::io::ErrorKind::AlreadyExists => name_is_taken(&name),
             _ => errors::system("open a socket", error),
         };
         let host = &shared.host;

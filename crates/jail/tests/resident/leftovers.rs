@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use capsule_backend::sandbox::Reach;
+use capsule_backend::sandbox::{Reach, Sandboxes};
 
 use crate::place::{self, Place, finish, hear, on_terminal, read, sh, start, write};
 

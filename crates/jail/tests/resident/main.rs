@@ -2,6 +2,7 @@
 //! tries against them.
 
 mod attacks;
+mod doors;
 mod files;
 mod leftovers;
 mod limits;

@@ -136,6 +136,17 @@ pub(crate) fn descendants(pid: i32) -> Vec<i32> {
     found
 }
 
+/// Waits a little until there are so many processes: a keeper is ended after its process.
+pub(crate) async fn settles(init: i32, count: usize) {
+    for _ in 0..400 {
+        if descendants(init).len() == count {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{:?} in place of {count}", descendants(init));
+}
+
 pub(crate) fn program(command: &[&str]) -> Program {
     Program {
         command: command.iter().map(|word| (*word).to_owned()).collect(),

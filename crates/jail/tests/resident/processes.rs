@@ -48,8 +48,7 @@ async fn many_commands_one_after_the_other_and_at_once() {
     }
     let init = place.init("many");
     // Keepers are ended once their process is.
-    let left = place::descendants(init);
-    assert_eq!(left.len(), 1, "{left:?}");
+    place::settles(init, 1).await;
     place.end("many", &sandbox).await;
 }
 
@@ -219,12 +218,7 @@ async fn killing_a_tree_leaves_none_of_it_and_all_others() {
         let said = finish(&process).await;
         assert_eq!(said.ended.signal, Some(9), "{script}");
         drop(process);
-        // The keeper goes a moment later.
-        let deadline = Instant::now() + Duration::from_secs(1);
-        while place::descendants(init).len() != before && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        assert_eq!(place::descendants(init).len(), before, "{script}");
+        place::settles(init, before).await;
         assert!(took < Duration::from_millis(300), "{took:?} {script}");
     }
     bystander.signal(libc::SIGKILL, Reach::Tree).await.unwrap();

@@ -85,7 +85,6 @@ async fn a_terminal_that_hangs_up_takes_its_shell_along() {
     shell.signal(libc::SIGHUP, Reach::Process).await.unwrap();
     let said = finish(&shell).await;
     assert_eq!(said.ended.signal, Some(libc::SIGHUP));
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_eq!(place::descendants(place.init("hangup")).len(), 1);
+    place::settles(place.init("hangup"), 1).await;
     place.end("hangup", &sandbox).await;
 }
