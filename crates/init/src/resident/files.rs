@@ -276,7 +276,8 @@ fn make_directories(path: &[u8], area: Area) -> Result<(), Errno> {
             continue;
         }
         let part = copy.get_mut(..=end).ok_or(libc::ENAMETOOLONG)?;
-        for (place, byte) in part.iter_mut().zip(text.get(..end).into_iter().flatten().chain(&[0])) {
+        for (place, byte) in part.iter_mut().zip(text.get(..end).into_iter().flatten().chain(&[0]))
+        {
             *place = *byte;
         }
         made = sys::make_directory(part, 0o755);
@@ -286,8 +287,7 @@ fn make_directories(path: &[u8], area: Area) -> Result<(), Errno> {
             Err(errno) => return Err(errno),
         }
     }
-    let is_directory =
-        |stat: sys::Stat| stat.mode & libc::S_IFMT == libc::S_IFDIR;
+    let is_directory = |stat: sys::Stat| stat.mode & libc::S_IFMT == libc::S_IFDIR;
     match (made, sys::stat(AT_FDCWD, path, true)) {
         (_, Ok(there)) if is_directory(there) => Ok(()),
         (Err(errno), Err(_)) => Err(errno),

@@ -10,10 +10,10 @@
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::Ordering::SeqCst;
 
+use super::shared;
 use super::start;
 use super::sys;
 use super::table::{Area, Slot, State, tree};
-use super::shared;
 
 /// PID 1 has something for the keeper to do. Not one that a C library keeps for itself.
 pub(super) const ORDER: i32 = crate::END_SIGNAL;
@@ -66,7 +66,7 @@ extern "C" fn keep(slot: *mut c_void) -> c_int {
     sys::wake(EVENT);
     let mut is_alive = true;
     loop {
-        while let Ok(Some(reaped)) = sys::reap(false) {
+        while let Ok(Some(reaped)) = sys::reap(false, 0) {
             if is_alive && reaped.pid == main {
                 is_alive = false;
                 note_end(slot, &reaped);
@@ -122,7 +122,7 @@ fn end_tree(slot: &Slot, main: i32, mut is_alive: bool, area: Area) -> bool {
             let _ = sys::kill(pid, libc::SIGKILL);
         });
         loop {
-            match sys::reap(false) {
+            match sys::reap(false, 0) {
                 Ok(Some(reaped)) => {
                     if is_alive && reaped.pid == main {
                         is_alive = false;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use super::keeper::{self, WAITED};
 use super::sys::{self, Reaped};
-use super::table::{Area, Slot, State, Table, tree};
+use super::table::{Area, Job, Slot, State, Table, tree};
 use super::wire::{Head, Kind};
 use super::{SHARED, Settings, Shared, shed};
 use crate::Report;
@@ -29,7 +29,7 @@ pub(super) struct Life {
 }
 
 pub(super) fn live(settings: Settings) -> ! {
-    shed::server_memory(&[]);
+    shed::server_memory();
     match Life::begin(settings) {
         Ok(mut life) => loop {
             life.step();
@@ -269,8 +269,22 @@ impl Life {
     // ---- Processes ----
 
     fn reap(&mut self) {
-        while let Ok(Some(reaped)) = sys::reap(false) {
-            self.note(&reaped);
+        while let Ok(Some(reaped)) = sys::reap(false, libc::WUNTRACED) {
+            if reaped.is_stopped() {
+                self.get_going(reaped.pid);
+            } else {
+                self.note(&reaped);
+            }
+        }
+    }
+
+    /// A guest may stop a keeper or a worker; it goes on at once.
+    fn get_going(&self, pid: i32) {
+        let is_keeper = |slot: &Slot| slot.keeper.load(SeqCst) == pid;
+        let is_worker = |job: &Job| job.worker.load(SeqCst) == pid;
+        let table = self.table;
+        if table.slots.iter().any(is_keeper) || table.jobs.iter().any(is_worker) {
+            let _ = sys::kill(pid, libc::SIGCONT);
         }
     }
 
@@ -332,7 +346,7 @@ impl Life {
     pub(super) fn purge(&mut self) {
         let _ = sys::kill(-1, libc::SIGKILL);
         loop {
-            match sys::reap(true) {
+            match sys::reap(true, 0) {
                 Ok(Some(reaped)) => self.note(&reaped),
                 Ok(None) => {}
                 Err(_) => break,

@@ -78,7 +78,9 @@ impl Life {
             Kind::SignalAll => {
                 let errno = match i32::try_from(first) {
                     // None to be signalled is as good.
-                    Ok(signal @ 1..=64) => sys::kill(-1, signal).err().filter(|e| *e != libc::ESRCH),
+                    Ok(signal @ 1..=64) => {
+                        sys::kill(-1, signal).err().filter(|e| *e != libc::ESRCH)
+                    }
                     _ => Some(libc::EINVAL),
                 };
                 self.done(head.serial, errno.unwrap_or(0));

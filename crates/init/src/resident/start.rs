@@ -2,9 +2,9 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::{Shared, sys};
 use super::table::{Area, Slot};
 use super::wire::{Broken, HEAD_BYTES, Head, PATH_BYTES, STRINGS};
+use super::{Shared, sys};
 
 /// The strings of a Spawn.
 pub(super) struct Program<'a> {
@@ -55,7 +55,13 @@ impl<'a> Program<'a> {
         *list.get_mut(arguments + 1 + variables)? = 0;
         let argv = area.pointers();
         let envp = argv + (arguments + 1) * size_of::<usize>();
-        (at == message_bytes && name.len() > 1).then_some(Self { directory, argv, envp, name, path })
+        (at == message_bytes && name.len() > 1).then_some(Self {
+            directory,
+            argv,
+            envp,
+            name,
+            path,
+        })
     }
 
     /// Executes the program, found as execvp(3) does; returns when that fails.

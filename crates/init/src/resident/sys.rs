@@ -88,8 +88,7 @@ pub(super) fn unmap(address: usize, bytes: usize) {
 
 /// Empties pages; they read as zero afterwards.
 pub(super) fn empty(address: usize, bytes: usize) {
-    let _ =
-        plain(libc::SYS_madvise, [address, bytes, int(libc::MADV_DONTNEED), 0, 0, 0]);
+    let _ = plain(libc::SYS_madvise, [address, bytes, int(libc::MADV_DONTNEED), 0, 0, 0]);
 }
 
 /// A table in fresh memory, for ever.
@@ -99,6 +98,14 @@ pub(super) fn table(bytes: usize) -> Result<&'static super::table::Table, Errno>
     // SAFETY: the pages are new, zero, as large as a table, and never unmapped; a table is
     // made of atomic numbers, for which zero is a value.
     Ok(unsafe { &*(address as *const super::table::Table) })
+}
+
+/// Where the program's own variables end (end(3)).
+pub(super) fn end_of_program() -> usize {
+    unsafe extern "C" {
+        static _end: u8;
+    }
+    (&raw const _end) as usize
 }
 
 /// An address that belongs to this thread for the C library.
@@ -121,8 +128,7 @@ pub(super) fn bytes<'a>(address: usize, count: usize) -> Option<&'a mut [u8]> {
 pub(super) fn words<'a>(address: usize, count: usize) -> Option<&'a mut [usize]> {
     debug_assert!(address.is_multiple_of(align_of::<usize>()));
     // SAFETY: as above, and the address is that of a page or a multiple of 8 behind one.
-    (address != 0)
-        .then(|| unsafe { std::slice::from_raw_parts_mut(address as *mut usize, count) })
+    (address != 0).then(|| unsafe { std::slice::from_raw_parts_mut(address as *mut usize, count) })
 }
 
 /// A slot or job whose address [`start`] was given.
@@ -168,12 +174,20 @@ pub(super) struct Reaped {
     pub(super) processor: u64,
 }
 
-/// Reaps a child that has ended; none if none has; ECHILD if there is none at all.
-pub(super) fn reap(block: bool) -> Result<Option<Reaped>, Errno> {
+impl Reaped {
+    /// It was only stopped, and is there.
+    pub(super) fn is_stopped(&self) -> bool {
+        libc::WIFSTOPPED(self.status)
+    }
+}
+
+/// Reaps a child that has ended; none if none has; ECHILD if there is none at all. With
+/// [`libc::WUNTRACED`] it also tells of those that were stopped.
+pub(super) fn reap(block: bool, more: c_int) -> Result<Option<Reaped>, Errno> {
     // The kernel's rusage: two times of two words, and fourteen more words.
     let mut usage = [0u64; 18];
     let mut status: c_int = 0;
-    let flags = libc::__WALL | if block { 0 } else { libc::WNOHANG };
+    let flags = more | libc::__WALL | if block { 0 } else { libc::WNOHANG };
     let arguments = [
         int(-1),
         ptr::from_mut(&mut status) as usize,
@@ -258,7 +272,8 @@ pub(super) fn now() -> u64 {
     let mut time = [0i64; 2];
     let clock = libc::CLOCK_BOOTTIME as usize;
     // SAFETY: `time` is a timespec.
-    let _ = unsafe { raw(libc::SYS_clock_gettime, [clock, time.as_mut_ptr() as usize, 0, 0, 0, 0]) };
+    let _ =
+        unsafe { raw(libc::SYS_clock_gettime, [clock, time.as_mut_ptr() as usize, 0, 0, 0, 0]) };
     let [seconds, nanoseconds] = time;
     seconds as u64 * 1_000_000_000 + nanoseconds as u64
 }
@@ -387,11 +402,15 @@ fn unlock(outer: i32, columns: u16, rows: u16) -> Result<i32, Errno> {
     let unlocked: c_int = 0;
     let pointer = ptr::from_ref(&unlocked) as usize;
     // SAFETY: TIOCSPTLCK reads one int.
-    check(unsafe { raw(libc::SYS_ioctl, [int(outer), libc::TIOCSPTLCK as usize, pointer, 0, 0, 0]) })?;
+    check(unsafe {
+        raw(libc::SYS_ioctl, [int(outer), libc::TIOCSPTLCK as usize, pointer, 0, 0, 0])
+    })?;
     let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     let pointer = ptr::from_ref(&size) as usize;
     // SAFETY: TIOCSWINSZ reads one winsize.
-    check(unsafe { raw(libc::SYS_ioctl, [int(outer), libc::TIOCSWINSZ as usize, pointer, 0, 0, 0]) })?;
+    check(unsafe {
+        raw(libc::SYS_ioctl, [int(outer), libc::TIOCSWINSZ as usize, pointer, 0, 0, 0])
+    })?;
     /// `_IO('T', 0x41)`; libc has it for glibc alone.
     const TIOCGPTPEER: usize = 0x5441;
     let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
@@ -457,8 +476,7 @@ pub(super) fn door(port: u16) -> Result<i32, Errno> {
     let arguments = [int(socket), ptr::from_ref(&address) as usize, size, 0, 0, 0];
     // SAFETY: the address is a local of the size that is given.
     let bound = check(unsafe { raw(libc::SYS_bind, arguments) });
-    let listening =
-        bound.and_then(|_| plain(libc::SYS_listen, [int(socket), 128, 0, 0, 0, 0]));
+    let listening = bound.and_then(|_| plain(libc::SYS_listen, [int(socket), 128, 0, 0, 0, 0]));
     match listening {
         Ok(_) => Ok(socket),
         Err(errno) => {
@@ -547,12 +565,7 @@ pub(super) fn open(path: &[u8], flags: c_int, mode: u32) -> Result<i32, Errno> {
     open_at(AT_FDCWD, path, flags, mode)
 }
 
-pub(super) fn open_at(
-    directory: i32,
-    path: &[u8],
-    flags: c_int,
-    mode: u32,
-) -> Result<i32, Errno> {
+pub(super) fn open_at(directory: i32, path: &[u8], flags: c_int, mode: u32) -> Result<i32, Errno> {
     debug_assert!(path.contains(&0));
     let arguments = [int(directory), path.as_ptr() as usize, int(flags), mode as usize, 0, 0];
     loop {

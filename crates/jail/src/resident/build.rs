@@ -10,8 +10,8 @@ use capsule_backend::sandbox::{Recipe, Root};
 use capsule_init::resident::Settings;
 use capsule_init::{REPORT_BYTES, Report};
 use capsule_spec::{
-    ErrorCode, ExecutionId, Failure, GuestPath, Isolation, Network, Policy, Program, SeccompProfile, Stdin,
-    Task,
+    ErrorCode, ExecutionId, Failure, GuestPath, Isolation, Network, Policy, Program,
+    SeccompProfile, Stdin, Task,
 };
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{
@@ -24,9 +24,9 @@ use super::errors;
 use crate::apply::{self, Prepared};
 use crate::host::Host;
 use crate::plan::Plan;
+use crate::seccomp;
 use crate::supervisor::{clone_error, map_error, namespaces, not_started, sources};
 use crate::sys::{self, Side};
-use crate::seccomp;
 
 /// Processes of ours in the sandbox, beside its own: for each process that was started
 /// from outside there is a keeper.
@@ -37,7 +37,11 @@ const OUR_FILES: u64 = 1024;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The plan of a sandbox.
-pub(super) fn plan(recipe: &Recipe, host: &Host, user: impl FnOnce() -> u32) -> Result<Plan, Failure> {
+pub(super) fn plan(
+    recipe: &Recipe,
+    host: &Host,
+    user: impl FnOnce() -> u32,
+) -> Result<Plan, Failure> {
     if recipe.root != Root::Host {
         return Err(Failure::new(
             ErrorCode::InvalidValue,
@@ -53,9 +57,8 @@ pub(super) fn plan(recipe: &Recipe, host: &Host, user: impl FnOnce() -> u32) -> 
         Network::Open => Network::Open,
         Network::Denied | Network::Hosts(_) => Network::Denied,
     };
-    let working_directory = GuestPath::new("/workspace").map_err(|_| {
-        Failure::new(ErrorCode::InvalidPath, "the workspace is no path")
-    })?;
+    let working_directory = GuestPath::new("/workspace")
+        .map_err(|_| Failure::new(ErrorCode::InvalidPath, "the workspace is no path"))?;
     let task = Task {
         id: ExecutionId::random(),
         // Never executed: PID 1 of Capsule is what runs.

@@ -87,8 +87,7 @@ pub(super) async fn open(doors: &Doors, connection: &Connection, terms: Terms) -
     const PAUSE: Duration = Duration::from_millis(50);
     let mut errno = 0;
     for _ in 0..TRIES {
-        let mut answer =
-            connection.ask(Kind::OpenDoor, &[u64::from(DOOR_PORT)], &[], None).await?;
+        let mut answer = connection.ask(Kind::OpenDoor, &[u64::from(DOOR_PORT)], &[], None).await?;
         if let Some(listener) = answer.fds.pop() {
             return doors.open(terms, listener).await;
         }

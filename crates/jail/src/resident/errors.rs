@@ -36,7 +36,9 @@ pub(super) fn file(path: &str, errno: i32) -> Failure {
         libc::EISDIR => (ErrorCode::WrongFileKind, "a directory:"),
         libc::ENOTDIR => (ErrorCode::WrongFileKind, "not a directory, or below none:"),
         libc::ENXIO | libc::ENODEV => (ErrorCode::WrongFileKind, "not a regular file:"),
-        libc::ELOOP => (ErrorCode::WrongFileKind, "too many links, or one that may not be followed:"),
+        libc::ELOOP => {
+            (ErrorCode::WrongFileKind, "too many links, or one that may not be followed:")
+        }
         libc::EEXIST => (ErrorCode::FileInTheWay, "there is already"),
         libc::ENOTEMPTY => (ErrorCode::FileInTheWay, "not empty:"),
         libc::EBUSY => (ErrorCode::FileInTheWay, "a mount point, or changed meanwhile:"),

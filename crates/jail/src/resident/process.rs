@@ -13,8 +13,8 @@ use capsule_backend::sandbox::{Ended, Process, Reach, TerminalSize};
 use capsule_init::resident::wire::{Head, Kind};
 use capsule_spec::{ErrorCode, Failure};
 use rustix::io::Errno;
-use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::{Mutex as Turn, watch};
 
 use super::connection::Connection;
@@ -139,7 +139,10 @@ impl Running {
     async fn await_end(&self) -> Ended {
         let mut receiver = self.ended.subscribe();
         let ended = receiver.wait_for(Option::is_some).await;
-        ended.ok().and_then(|ended| *ended).expect("the sender lives in self, and some was waited for")
+        ended
+            .ok()
+            .and_then(|ended| *ended)
+            .expect("the sender lives in self, and some was waited for")
     }
 
     async fn next_output(&self) -> Option<(Channel, Vec<u8>)> {

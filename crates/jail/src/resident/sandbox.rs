@@ -16,12 +16,12 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Mutex as Turn, OnceCell, watch};
 
-use super::{build, doors};
 use super::connection::Connection;
 use super::group::{Grouping, Joining};
 use super::process::Handle;
 use super::record::Record;
 use super::{Shared, errors, files, lock, state, sys};
+use super::{build, doors};
 use crate::apply::DOOR_PORT;
 use crate::cgroup::{Controller, Layout};
 use crate::door::proxy_environment;
@@ -286,7 +286,10 @@ impl Resident {
                 let directory = &program.working_directory;
                 Err(errors::start(name, directory, Broken::of(broken), errno as i32))
             }
-            _ => Err(errors::system("hold a process", std::io::Error::from_raw_os_error(libc::EMFILE))),
+            _ => Err(errors::system(
+                "hold a process",
+                std::io::Error::from_raw_os_error(libc::EMFILE),
+            )),
         }
     }
 
@@ -654,10 +657,7 @@ impl Sandbox for Held {
         lock(&self.0.record).weaker.clone()
     }
 
-    fn spawn<'a>(
-        &'a self,
-        program: &'a Program,
-    ) -> Pending<'a, Result<Arc<dyn Process>, Failure>> {
+    fn spawn<'a>(&'a self, program: &'a Program) -> Pending<'a, Result<Arc<dyn Process>, Failure>> {
         Box::pin(async move { Ok(self.0.start(program).await? as Arc<dyn Process>) })
     }
 

@@ -7,7 +7,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use capsule_spec::{ErrorCode, Failure};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, socket_with};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, socket_with,
+};
 
 use super::record::Record;
 
@@ -96,8 +98,7 @@ impl State {
 
     /// Names of which anything is there.
     pub(super) fn names(&self) -> Result<Vec<String>, Failure> {
-        let failed =
-            |_| Failure::new(ErrorCode::StoreFailed, "the state folder could not be read");
+        let failed = |_| Failure::new(ErrorCode::StoreFailed, "the state folder could not be read");
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();

@@ -32,8 +32,12 @@ async fn run(shared: Weak<Shared>) {
     loop {
         tokio::time::sleep(pause).await;
         let Some(shared) = shared.upgrade() else { return };
-        let watched: Vec<Arc<Resident>> =
-            shared.living().values().filter_map(Weak::upgrade).filter(|one| one.is_watched()).collect();
+        let watched: Vec<Arc<Resident>> = shared
+            .living()
+            .values()
+            .filter_map(Weak::upgrade)
+            .filter(|one| one.is_watched())
+            .collect();
         if watched.is_empty() {
             shared.watch.runs.store(false, Ordering::Release);
             // One may have come in between.

@@ -35,10 +35,10 @@ use crate::cgroup::{Group, Layout};
 use crate::jail::Signals;
 use crate::plan::Plan;
 pub(crate) use attendant::{Attendant, Attended};
+use ending::Reason;
 pub(crate) use processor::Processor;
 pub(crate) use spawn::{clone_error, map_error, namespaces};
 pub(crate) use verdict::{not_executed, not_started};
-use ending::Reason;
 
 /// What the caller of a run wants of it.
 pub(crate) struct Caller {

@@ -257,7 +257,10 @@ fn denied_host(end: &End, code: i32) -> Option<Failure> {
 }
 
 /// A run that never reached the command's first instruction.
-pub(crate) fn not_started(plan: &Plan, (step, item, errno): (u16, u16, i32)) -> Result<Failure, BackendError> {
+pub(crate) fn not_started(
+    plan: &Plan,
+    (step, item, errno): (u16, u16, i32),
+) -> Result<Failure, BackendError> {
     let error = std::io::Error::from_raw_os_error(errno);
     let Some(known) = step_of(step) else {
         return Err(super::system_error("build the jail", &error));

@@ -7,7 +7,10 @@ use capsule_backend::sandbox::Reach;
 use crate::place::{self, Place, finish, hear, program, run, sh, start, within};
 
 /// Runs Python inside and returns what it said.
-async fn python(sandbox: &std::sync::Arc<dyn capsule_backend::sandbox::Sandbox>, code: &str) -> String {
+async fn python(
+    sandbox: &std::sync::Arc<dyn capsule_backend::sandbox::Sandbox>,
+    code: &str,
+) -> String {
     let said = run(sandbox, &program(&["python3", "-c", code])).await;
     assert_eq!(said.code(), 0, "{said:?}");
     said.out
@@ -77,7 +80,8 @@ async fn a_guest_that_kills_keepers_gains_nothing() {
     let place = Place::new();
     let sandbox = place.make("keepers").await;
     // It kills its own keeper, which is its parent, and goes on.
-    let script = "kill -9 $PPID; sleep 0.2; setsid sleep 1000 & echo orphaned; while :; do sleep 0.1; done";
+    let script =
+        "kill -9 $PPID; sleep 0.2; setsid sleep 1000 & echo orphaned; while :; do sleep 0.1; done";
     let process = start(&sandbox, &place::shell(script)).await;
     hear(&process, "orphaned").await;
     within(5, process.signal(libc::SIGKILL, Reach::Tree)).await.unwrap();
@@ -87,12 +91,16 @@ async fn a_guest_that_kills_keepers_gains_nothing() {
     let said = sh(&sandbox, "kill -9 $PPID; sleep 0.2; exit 9").await;
     assert_eq!(said.code(), 9);
     // A signal reaches it.
-    let process = start(&sandbox, &place::shell("kill -9 $PPID; sleep 0.2; echo x; exec sleep 1000")).await;
+    let process =
+        start(&sandbox, &place::shell("kill -9 $PPID; sleep 0.2; echo x; exec sleep 1000")).await;
     hear(&process, "x").await;
     process.signal(libc::SIGTERM, Reach::Process).await.unwrap();
     assert_eq!(finish(&process).await.ended.signal, Some(15));
     // All at once, or stopped.
-    for script in ["kill -9 -1; exec sleep 1000", "kill -STOP $PPID; sleep 0.2; setsid sleep 1000 & exec sleep 1000"] {
+    for script in [
+        "kill -9 -1; exec sleep 1000",
+        "kill -STOP $PPID; sleep 0.2; setsid sleep 1000 & exec sleep 1000",
+    ] {
         let process = start(&sandbox, &place::shell(script)).await;
         tokio::time::sleep(Duration::from_millis(400)).await;
         let _ = within(5, process.signal(libc::SIGKILL, Reach::Tree)).await;

@@ -17,8 +17,9 @@ fn origin() -> u16 {
         for connection in listener.incoming() {
             let Ok(mut connection) = connection else { return };
             let _ = connection.read(&mut [0; 4096]);
-            let _ = connection
-                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\norigin");
+            let _ = connection.write_all(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\norigin",
+            );
         }
     });
     port

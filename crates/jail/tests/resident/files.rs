@@ -22,7 +22,8 @@ async fn files_go_in_and_out() {
         assert!(read(&sandbox, "/workspace/data").await.unwrap() == bytes, "{size}");
     }
     // Names that shells and protocols stumble over.
-    for name in ["a b", "new\nline", "quo'te\"s", "-rf", "ünï", "$(id)", "*", "back\\slash", "a;b"] {
+    for name in ["a b", "new\nline", "quo'te\"s", "-rf", "ünï", "$(id)", "*", "back\\slash", "a;b"]
+    {
         let path = format!("/workspace/{name}");
         write(&sandbox, &path, name.as_bytes()).await.unwrap();
         assert_eq!(read(&sandbox, &path).await.unwrap(), name.as_bytes());
@@ -105,7 +106,10 @@ async fn names_change() {
         ErrorCode::FileInTheWay
     );
     sandbox.change(&remove("/workspace/d", true)).await.unwrap();
-    assert_eq!(failure(sandbox.change(&remove("/workspace/d", true)).await), ErrorCode::FileNotFound);
+    assert_eq!(
+        failure(sandbox.change(&remove("/workspace/d", true)).await),
+        ErrorCode::FileNotFound
+    );
     assert_eq!(failure(sandbox.change(&remove("/workspace", true)).await), ErrorCode::FileInTheWay);
     assert_eq!(failure(sandbox.change(&remove("/usr", true)).await), ErrorCode::FileInTheWay);
     place.end("names", &sandbox).await;
@@ -134,9 +138,13 @@ async fn large_directories_and_deep_ones_are_removed() {
 async fn nothing_blocks_whoever_reads() {
     let place = Place::new();
     let sandbox = place.make("blocks").await;
-    sh(&sandbox, "mkfifo fifo; ln -s fifo tofifo; python3 -c 'import socket; \
+    sh(
+        &sandbox,
+        "mkfifo fifo; ln -s fifo tofifo; python3 -c 'import socket; \
         socket.socket(socket.AF_UNIX).bind(\"sock\")'; mkdir dir; ln -s loop loop; \
-        ln -s /dev/zero zero; truncate -s 100G sparse").await;
+        ln -s /dev/zero zero; truncate -s 100G sparse",
+    )
+    .await;
     for path in ["fifo", "tofifo", "sock", "dir", "loop", "zero"] {
         let path = format!("/workspace/{path}");
         let code = read(&sandbox, &path).await.map(drop).unwrap_err().code;
@@ -148,7 +156,10 @@ async fn nothing_blocks_whoever_reads() {
         let code = read(&sandbox, path).await.map(drop).unwrap_err().code;
         assert_eq!(code, ErrorCode::WrongFileKind, "{path}");
     }
-    assert_eq!(sandbox.list("/workspace/fifo", 9).await.unwrap_err().code, ErrorCode::WrongFileKind);
+    assert_eq!(
+        sandbox.list("/workspace/fifo", 9).await.unwrap_err().code,
+        ErrorCode::WrongFileKind
+    );
     // As large as it says, and read as far as wanted.
     assert_eq!(sandbox.stat("/workspace/sparse").await.unwrap().size, 100 << 30);
     let mut file = sandbox.open("/workspace/sparse", OpenMode::Read).await.unwrap();
@@ -163,9 +174,15 @@ async fn no_path_leads_out() {
     let secret = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(secret.path(), "host").unwrap();
     let host = secret.path().to_str().unwrap();
-    sh(&sandbox, &format!("ln -s {host} link; ln -s / root; ln -s /proc/self/exe exe; \
+    sh(
+        &sandbox,
+        &format!(
+            "ln -s {host} link; ln -s / root; ln -s /proc/self/exe exe; \
         ln -s /proc/1/root/{host} magic; ln -s /proc/self/environ environ; \
-        ln -s ../../../../../../..{host} up")).await;
+        ln -s ../../../../../../..{host} up"
+        ),
+    )
+    .await;
     for path in [
         host.to_owned(),
         format!("/workspace/../..{host}"),
@@ -205,7 +222,9 @@ async fn no_path_leads_out() {
     for path in ["/usr/x", "/etc/x", "/x", "/bin/sh"] {
         assert_eq!(write(&sandbox, path, b"x").await.unwrap_err().code, ErrorCode::FileDenied);
     }
-    for path in ["", "relative", "/nul\0byte", &format!("/{}", "x/".repeat(1 << 19)), &"x".repeat(9999)] {
+    for path in
+        ["", "relative", "/nul\0byte", &format!("/{}", "x/".repeat(1 << 19)), &"x".repeat(9999)]
+    {
         assert_eq!(read(&sandbox, path).await.unwrap_err().code, ErrorCode::InvalidPath);
         let change = Change::Remove { path: path.to_owned(), recursive: true };
         assert_eq!(sandbox.change(&change).await.unwrap_err().code, ErrorCode::InvalidPath);

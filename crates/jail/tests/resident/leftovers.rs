@@ -44,11 +44,8 @@ fn the_server_is_as_it_was() {
         assert!(status.success());
         return;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let place = Place::new();
         a_life(&place, "warm").await;

@@ -7,7 +7,8 @@ use capsule_spec::{ByteSize, ErrorCode, Network, SeccompProfile, Wall};
 
 use crate::place::{self, Place, finish, hear, program, sh, start, within};
 
-const EATER: &str = "import time\nx=[]\nwhile True:\n  x.append(bytearray(4<<20))\n  time.sleep(0.002)\n";
+const EATER: &str =
+    "import time\nx=[]\nwhile True:\n  x.append(bytearray(4<<20))\n  time.sleep(0.002)\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_has_an_end() {
@@ -45,7 +46,15 @@ async fn processes_have_an_end() {
 async fn what_is_used_is_told() {
     let place = Place::new();
     let sandbox = place.make("usage").await;
-    let busy = start(&sandbox, &program(&["python3", "-c", "x=bytearray(30<<20)\nprint('up',flush=True)\nwhile True: pass"])).await;
+    let busy = start(
+        &sandbox,
+        &program(&[
+            "python3",
+            "-c",
+            "x=bytearray(30<<20)\nprint('up',flush=True)\nwhile True: pass",
+        ]),
+    )
+    .await;
     hear(&busy, "up").await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let SandboxUsage { processor, memory, processes, disk, .. } = sandbox.usage().await.unwrap();
@@ -114,10 +123,14 @@ async fn what_cannot_be_is_refused() {
 async fn the_walls_of_a_run_stand_here_too() {
     let place = Place::new();
     let sandbox = place.make("walls").await;
-    let said = sh(&sandbox, "grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status; \
+    let said = sh(
+        &sandbox,
+        "grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status; \
         cat /proc/sys/kernel/core_pattern > /dev/null && echo x > /proc/sys/kernel/core_pattern; \
         ls /root /home /var 2>&1 | head -1; touch /usr/x; hostname; cat /etc/shadow; \
-        python3 -c 'import socket; socket.create_connection((\"1.1.1.1\",53),1)' 2>&1 | tail -1").await;
+        python3 -c 'import socket; socket.create_connection((\"1.1.1.1\",53),1)' 2>&1 | tail -1",
+    )
+    .await;
     assert!(said.out.contains("CapEff:\t0000000000000000"), "{said:?}");
     assert!(said.out.contains("NoNewPrivs:\t1") && said.out.contains("Seccomp:\t2"), "{said:?}");
     assert!(said.out.contains("capsule\n") && said.out.contains("unreachable"), "{said:?}");
@@ -126,7 +139,8 @@ async fn the_walls_of_a_run_stand_here_too() {
     let mut strict = place::recipe();
     strict.policy.seccomp = SeccompProfile::Strict;
     let sandbox = place.make_with("strict", &strict).await;
-    let said = place::run(&sandbox, &program(&["python3", "-c", "import socket; socket.socket()"])).await;
+    let said =
+        place::run(&sandbox, &program(&["python3", "-c", "import socket; socket.socket()"])).await;
     let allowed = place::run(&sandbox, &program(&["echo", "plain"])).await;
     assert_eq!(allowed.out, "plain\n", "{allowed:?}");
     assert_eq!(said.ended.signal, Some(libc::SIGSYS), "{said:?}");

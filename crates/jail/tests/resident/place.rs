@@ -45,7 +45,8 @@ impl Said {
 impl Place {
     pub(crate) fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("capsule-resident-").tempdir().unwrap();
-        let residents = Residents::open(folder.path().join("state"), Duration::from_secs(20)).unwrap();
+        let residents =
+            Residents::open(folder.path().join("state"), Duration::from_secs(20)).unwrap();
         Self { residents, folder }
     }
 

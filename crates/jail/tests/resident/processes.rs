@@ -66,8 +66,14 @@ async fn what_cannot_be_started_says_why() {
         (program(&["echo", "a\0b"]), ErrorCode::InvalidValue),
         (program(&["echo", &"x".repeat(1 << 20)]), ErrorCode::InvalidValue),
         (program(&["x"; 10_000]), ErrorCode::InvalidValue),
-        (Program { working_directory: "/nowhere".to_owned(), ..program(&["true"]) }, ErrorCode::WorkdirMissing),
-        (Program { working_directory: "etc".to_owned(), ..program(&["true"]) }, ErrorCode::InvalidPath),
+        (
+            Program { working_directory: "/nowhere".to_owned(), ..program(&["true"]) },
+            ErrorCode::WorkdirMissing,
+        ),
+        (
+            Program { working_directory: "etc".to_owned(), ..program(&["true"]) },
+            ErrorCode::InvalidPath,
+        ),
     ];
     for (program, code) in codes {
         let failure = sandbox.spawn(&program).await.map(drop).unwrap_err();
@@ -152,7 +158,11 @@ async fn the_end_does_not_wait_for_who_holds_the_pipes() {
     let place = Place::new();
     let sandbox = place.make("holders").await;
     let started = Instant::now();
-    let process = start(&sandbox, &shell("(while sleep 0.05; do echo alive; echo x >> beats; done) & echo main")).await;
+    let process = start(
+        &sandbox,
+        &shell("(while sleep 0.05; do echo alive; echo x >> beats; done) & echo main"),
+    )
+    .await;
     let said = finish(&process).await;
     assert!(said.out.starts_with("main\n") && said.code() == 0, "{said:?}");
     assert!(started.elapsed() < Duration::from_secs(2));

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use capsule_backend::sandbox::{Reach, Sandboxes};
 use capsule_jail::resident::Residents;
 
-use crate::place::{self, Place, Traces, finish, hear, is_alive, on_terminal, read, sh, start, within};
+use crate::place::{
+    self, Place, Traces, finish, hear, is_alive, on_terminal, read, sh, start, within,
+};
 
 const FOLDER: &str = "CAPSULE_RESIDENT_TEST_FOLDER";
 const LEASE: &str = "CAPSULE_RESIDENT_TEST_LEASE";
