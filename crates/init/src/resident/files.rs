@@ -41,7 +41,7 @@ extern "C" fn work(job: *mut c_void) -> c_int {
         // Said before it is sent: a worker that is killed in between has a server that
         // waits for an answer, and a deadline for that.
         job.answered.store(1, SeqCst);
-        let fds = fd.as_ref().map(std::slice::from_ref).unwrap_or_default();
+        let fds = fd.as_slice();
         let _ = sys::send(connection, &answer.encode(), fds, true);
     }
     sys::exit(0)

@@ -44,7 +44,7 @@ async fn the_network_policy_can_be_exchanged() {
     let place = Place::new();
     let sandbox = place.make("door").await;
     assert_eq!(fetch(&sandbox, one).await, "URLError");
-    within(5, sandbox.set_network(&hosts(&[to_one.clone()]))).await.unwrap();
+    within(5, sandbox.set_network(&hosts(std::slice::from_ref(&to_one)))).await.unwrap();
     assert_eq!(fetch(&sandbox, one).await, "b'origin'");
     assert_eq!(fetch(&sandbox, two).await, "403");
     within(5, sandbox.set_network(&hosts(&[to_two, to_one]))).await.unwrap();
