@@ -3,6 +3,7 @@
 //! A supervisor holds a lock on its group, so that the next run can tell, and
 //! remove, what a supervisor that was killed left behind.
 
+mod freezer;
 mod layout;
 mod v1;
 mod v2;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use capsule_spec::{ExecutionId, Limits};
 
+pub(crate) use freezer::Freezer;
 pub(crate) use layout::{Controller, Layout};
 
 const PREFIX: &str = "capsule-";
@@ -129,12 +131,16 @@ impl Group {
         }
     }
 
-    /// Stops every process of the group, or lets them go on; `None` where the version
-    /// has no way to.
-    pub(crate) fn freeze(&self, frozen: bool) -> Option<io::Result<()>> {
+    /// Whether [`Group::freeze`] can be used: in version 1 there is the [`Freezer`].
+    pub(crate) fn can_freeze(&self) -> bool {
+        matches!(self, Self::V2(_))
+    }
+
+    /// Stops every process of the group, and answers when they stand, or lets them go on.
+    pub(crate) fn freeze(&self, frozen: bool) -> io::Result<()> {
         match self {
-            Self::V2(group) => Some(group.freeze(frozen)),
-            Self::V1(_) => None,
+            Self::V2(group) => group.freeze(frozen),
+            Self::V1(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 

@@ -25,12 +25,12 @@ impl Group {
         Self { claim }
     }
 
-    /// Since Linux 5.2. Answers when it is done (cgroup.events).
+    /// Since Linux 5.2. Answers when all stand (cgroup.events).
     pub(super) fn freeze(&self, frozen: bool) -> io::Result<()> {
         fs::write(self.path().join("cgroup.freeze"), u8::from(frozen).to_string())?;
-        let wanted = u64::from(frozen);
         for _ in 0..1000 {
-            if read_keyed(&self.path().join("cgroup.events"), "frozen") == Some(wanted) {
+            let stands = read_keyed(&self.path().join("cgroup.events"), "frozen") == Some(1);
+            if !frozen || stands {
                 return Ok(());
             }
             std::thread::sleep(std::time::Duration::from_millis(1));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub(super) struct Connection {
     pub(super) processes: Mutex<HashMap<u64, Arc<Running>>>,
     jobs: Semaphore,
     grouping: Arc<Grouping>,
+    /// Nobody inside is to be waited for.
+    pub(super) is_paused: AtomicBool,
 }
 
 impl Connection {
@@ -61,11 +63,20 @@ impl Connection {
             processes: Mutex::default(),
             jobs: Semaphore::new(JOBS),
             grouping,
+            is_paused: AtomicBool::new(false),
         }))
     }
 
     pub(super) fn socket(&self) -> BorrowedFd<'_> {
         self.socket.get_ref().as_fd()
+    }
+
+    pub(super) fn must_be_awake(&self) -> Result<(), Failure> {
+        if self.is_paused.load(Ordering::Acquire) {
+            return Err(Failure::new(ErrorCode::WrongState, "the sandbox is paused")
+                .hint("resume it first"));
+        }
+        Ok(())
     }
 
     /// Finds out whether the other side is of this layout.

@@ -5,6 +5,7 @@
 //! has used by then is deducted from its limit, and the number of its processes is
 //! limited by RLIMIT_NPROC from the start. With `require` it joins before it is made.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use capsule_spec::{Failure, Limits};
 
 use super::{errors, lock};
-use crate::cgroup::{Controller, Group, Layout};
+use crate::cgroup::{Controller, Freezer, Group, Layout};
 use crate::plan::{Identity, Plan, ProcessRlimit};
 use crate::supervisor::members;
 
@@ -24,6 +25,8 @@ pub(super) struct Grouping {
 
 struct State {
     group: Option<Group>,
+    /// Once something was stopped, where version 1 is.
+    freezer: Option<Freezer>,
     /// Memory that was used before the processes joined, which the group does not see.
     used_before: u64,
     /// No group is to be made any more.
@@ -52,12 +55,14 @@ impl Joining {
 
 impl Grouping {
     pub(super) fn of(group: Option<Group>) -> Self {
-        Self { state: Mutex::new(State { group, used_before: 0, is_over: false }) }
+        Self { state: Mutex::new(State { group, freezer: None, used_before: 0, is_over: false }) }
     }
 
     /// One that earlier processes made and joined.
-    pub(super) fn take_over(places: &Places) -> Self {
-        Self::of(Group::take_over(places.clone()))
+    pub(super) fn take_over(places: &Places, freezer: Option<&PathBuf>) -> Self {
+        let grouping = Self::of(Group::take_over(places.clone()));
+        lock(&grouping.state).freezer = freezer.cloned().and_then(Freezer::take_over);
+        grouping
     }
 
     /// Whether there is a group, or there will be none.
@@ -79,7 +84,7 @@ impl Grouping {
         let Some(group) = Self::create(&joining.layout, &joining.limits)? else { return Ok(None) };
         let places = group.places();
         let group = state.group.insert(group);
-        let members = members::attach_all(group, init, &joining.identity)
+        let members = members::attach_all(|pid| group.attach(pid), init, &joining.identity)
             .map_err(|error| errors::group(&error))?;
         if let Some(limit) = joining.process_rlimit {
             members::leave_counting_to_group(&members, limit);
@@ -113,9 +118,38 @@ impl Grouping {
         lock(&self.state).group.as_ref().map_or(0, |group| group.counts().memory_kills)
     }
 
-    /// `None` where the group cannot.
-    pub(super) fn freeze(&self, frozen: bool) -> Option<std::io::Result<()>> {
-        lock(&self.state).group.as_ref()?.freeze(frozen)
+    /// Stops every process below `init`, and in version 2 that one, too. `None` where no
+    /// group can; blocks for some milliseconds.
+    pub(super) fn stop(&self, init: i32, identity: &Identity) -> Option<io::Result<()>> {
+        let mut state = lock(&self.state);
+        if let Some(group) = state.group.as_ref().filter(|group| group.can_freeze()) {
+            return Some(group.freeze(true));
+        }
+        if state.freezer.is_none() {
+            state.freezer = Freezer::create().ok().flatten();
+        }
+        let freezer = state.freezer.as_ref()?;
+        // PID 1 goes on: it answers, and ends the others if its lease is over.
+        let attach = |pid: i32| if pid == init { Ok(()) } else { freezer.attach(pid) };
+        Some(members::attach_all(attach, init, identity).and_then(|_| freezer.stop()))
+    }
+
+    /// Lets them go on. `None` where no group has stopped them.
+    pub(super) fn go(&self) -> Option<io::Result<()>> {
+        let state = lock(&self.state);
+        if let Some(group) = state.group.as_ref().filter(|group| group.can_freeze()) {
+            return Some(group.freeze(false));
+        }
+        state.freezer.as_ref().map(Freezer::go)
+    }
+
+    /// Whether PID 1 stands still with the others.
+    pub(super) fn stops_init(&self) -> bool {
+        lock(&self.state).group.as_ref().is_some_and(Group::can_freeze)
+    }
+
+    pub(super) fn freezer_place(&self) -> Option<PathBuf> {
+        lock(&self.state).freezer.as_ref().map(|freezer| freezer.path().to_owned())
     }
 
     /// Removes the group, whose processes are gone. Blocks for moments.
@@ -124,6 +158,9 @@ impl Grouping {
         state.is_over = true;
         if let Some(group) = state.group.take() {
             group.remove();
+        }
+        if let Some(freezer) = state.freezer.take() {
+            freezer.remove();
         }
     }
 }

@@ -298,6 +298,7 @@ impl Process for Handle {
                 let what = format!("{signal} is not the number of a signal");
                 return Err(Failure::new(ErrorCode::InvalidValue, what));
             }
+            self.connection.must_be_awake()?;
             let whole_tree = reach == Reach::Tree;
             let _turn = match whole_tree {
                 true => Some(self.running.killing.lock().await),

@@ -16,6 +16,7 @@ pub(super) struct Record {
     pub(super) pid: i32,
     pub(super) inside_user: u32,
     pub(super) outside_user: u32,
+    pub(super) outside_group: u32,
     pub(super) mapped_by_supervisor: bool,
     /// The plan's environment without the door's variables.
     pub(super) environment: Vec<String>,
@@ -28,6 +29,8 @@ pub(super) struct Record {
     pub(super) hosts: Vec<String>,
     /// Control groups, once there are some.
     pub(super) groups: Vec<(Option<Controller>, PathBuf)>,
+    /// Where it is stopped, in version 1, once it was.
+    pub(super) freezer: Option<PathBuf>,
     /// Whether its processes were stopped.
     pub(super) frozen: bool,
 }

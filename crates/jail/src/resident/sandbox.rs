@@ -48,7 +48,6 @@ pub(super) struct Resident {
     joins: AtomicBool,
     record: Mutex<Record>,
     ended: watch::Sender<bool>,
-    is_frozen: AtomicBool,
     /// Its record is, or is about to be, removed.
     is_gone: AtomicBool,
     /// One change of state at a time.
@@ -161,11 +160,11 @@ impl Resident {
         };
         let (pid, pidfd) =
             sys::peer(socket.as_fd()).map_err(|error| errors::system("reach a sandbox", error))?;
-        let grouping = Arc::new(Grouping::take_over(&record.groups));
+        let grouping = Arc::new(Grouping::take_over(&record.groups, record.freezer.as_ref()));
         let was_frozen = record.frozen;
-        if was_frozen {
-            // PID 1 is stopped with the others, where a group stops them.
-            let _ = grouping.freeze(false);
+        if was_frozen && grouping.stops_init() {
+            // To be asked what there is; it is stopped again below.
+            let _ = grouping.go();
         }
         lock(&shared.users).insert(record.outside_user);
         let resident =
@@ -203,7 +202,6 @@ impl Resident {
             joins: AtomicBool::new(false),
             record: Mutex::new(record),
             ended: watch::Sender::new(false),
-            is_frozen: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
             turn: Turn::new(()),
             files: OnceCell::new(),
@@ -248,11 +246,9 @@ impl Resident {
     }
 
     fn kill(&self) {
-        // A stopped process hears of it when it goes on.
-        if self.is_frozen.load(Ordering::Acquire) {
-            let _ = self.grouping.freeze(false);
-        }
         crate::sys::kill(self.pidfd.get_ref().as_fd(), libc::SIGKILL);
+        // A stopped process hears of it when it goes on.
+        let _ = self.grouping.go();
     }
 
     pub(super) async fn finish(&self) -> Result<(), Failure> {
@@ -360,11 +356,7 @@ impl Resident {
         if *self.ended.borrow() {
             return Err(errors::ended());
         }
-        if self.is_frozen.load(Ordering::Acquire) {
-            return Err(Failure::new(ErrorCode::WrongState, "the sandbox is paused")
-                .hint("resume it first"));
-        }
-        Ok(())
+        self.connection.must_be_awake()
     }
 
     // ---- Limits ----
@@ -457,32 +449,47 @@ impl Resident {
         if *self.ended.borrow() {
             return Err(errors::ended());
         }
-        let grouping = self.grouping.clone();
-        let by_group = tokio::task::spawn_blocking(move || grouping.freeze(frozen));
+        let (grouping, init, identity) = (self.grouping.clone(), self.pid, self.identity());
+        let by_group = tokio::task::spawn_blocking(move || match frozen {
+            true => grouping.stop(init, &identity),
+            false => grouping.go(),
+        });
         match by_group.await.unwrap_or(None) {
             Some(result) => {
+                if result.is_err() {
+                    // Half of it stopped is neither.
+                    let _ = self.grouping.go();
+                }
                 result.map_err(|error| errors::group(&error))?;
             }
-            None => {
-                let signal = if frozen { libc::SIGSTOP } else { libc::SIGCONT };
-                let words = [u64::from(signal.unsigned_abs())];
-                let answer = self.connection.ask(Kind::SignalAll, &words, &[], None).await?;
-                if answer.errno() != 0 {
-                    return Err(Failure::new(
-                        ErrorCode::SystemFailure,
-                        "the processes of the sandbox could not be signalled",
-                    ));
-                }
-            }
+            None => self.signal_all(if frozen { libc::SIGSTOP } else { libc::SIGCONT }).await?,
         }
-        self.is_frozen.store(frozen, Ordering::Release);
-        self.write_record(|record| record.frozen = frozen)
+        self.connection.is_paused.store(frozen, Ordering::Release);
+        let freezer = self.grouping.freezer_place();
+        self.write_record(|record| (record.frozen, record.freezer) = (frozen, freezer))
+    }
+
+    async fn signal_all(&self, signal: i32) -> Result<(), Failure> {
+        let words = [u64::from(signal.unsigned_abs())];
+        let answer = self.connection.ask(Kind::SignalAll, &words, &[], None).await?;
+        match answer.errno() {
+            0 => Ok(()),
+            _ => Err(Failure::new(
+                ErrorCode::SystemFailure,
+                "the processes of the sandbox could not be signalled",
+            )),
+        }
+    }
+
+    fn identity(&self) -> Identity {
+        let Record { inside_user, outside_user, outside_group, mapped_by_supervisor, .. } =
+            *lock(&self.record);
+        Identity { inside: inside_user, outside_user, outside_group, mapped_by_supervisor }
     }
 
     async fn change_network(&self, network: &Network) -> Result<(), Failure> {
         let _turn = self.turn.lock().await;
-        let Record { shares_network, inside_user, outside_user, mapped_by_supervisor, .. } =
-            lock(&self.record).clone();
+        let shares_network = lock(&self.record).shares_network;
         let rules = match network {
             Network::Open if shares_network => return Ok(()),
             Network::Denied if !shares_network => Vec::new(),
@@ -507,12 +514,7 @@ impl Resident {
             rules: rules.clone(),
             download: None,
             landlock: self.shared.host.landlock,
-            identity: Identity {
-                inside: inside_user,
-                outside_user,
-                outside_group: outside_user,
-                mapped_by_supervisor,
-            },
+            identity: self.identity(),
         };
         let door = doors::open(&self.shared.doors, &self.connection, terms).await?;
         *lock(&self.door) = Some(door);
@@ -551,6 +553,7 @@ impl Built {
                 pid: 0,
                 inside_user: plan.identity.inside,
                 outside_user: user,
+                outside_group: plan.identity.outside_group,
                 mapped_by_supervisor: plan.identity.mapped_by_supervisor,
                 environment: plan.environment.clone(),
                 weaker: weaker.cloned().collect(),
@@ -559,6 +562,7 @@ impl Built {
                 shares_network: plan.shares_network,
                 hosts: Vec::new(),
                 groups: group.as_ref().map(crate::cgroup::Group::places).unwrap_or_default(),
+                freezer: None,
                 frozen: false,
             };
             Ok((group, record))
@@ -624,20 +628,24 @@ pub(super) async fn put_down(shared: &Arc<Shared>, name: &str) -> Result<bool, F
     let work = move || {
         let failed = |error| errors::system("end a sandbox", error);
         let record = shared.state.read(&name);
-        let grouping = record.as_ref().map(|record| Grouping::take_over(&record.groups));
+        let take_over =
+            |record: &Record| Grouping::take_over(&record.groups, record.freezer.as_ref());
+        let grouping = record.as_ref().map(take_over);
         let lived = match shared.state.connect(&name).map_err(failed)? {
             None => false,
             Some(socket) => {
                 let (_, pidfd) = sys::peer(socket.as_fd()).map_err(failed)?;
                 crate::sys::kill(pidfd.as_fd(), libc::SIGKILL);
                 if let Some(grouping) = &grouping {
-                    let _ = grouping.freeze(false);
+                    let _ = grouping.go();
                 }
                 await_exit(&pidfd);
                 true
             }
         };
         if let Some(grouping) = grouping {
+            // What was stopped when its lease was over has waited for this to end.
+            let _ = grouping.go();
             grouping.remove();
         }
         shared.state.remove(&name).map_err(failed)?;

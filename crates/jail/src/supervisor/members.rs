@@ -5,7 +5,6 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use crate::cgroup::Group;
 use crate::plan::{Identity, ProcessRlimit};
 use crate::sys;
 
@@ -24,7 +23,7 @@ pub(crate) fn of(init: i32) -> Vec<i32> {
     found
 }
 
-/// Moves every process of a jail into its group, and returns them.
+/// Moves every process of a jail into its group, as `attach` does it, and returns them.
 ///
 /// Once a process is in, so are its later children, so what can be missed is a
 /// process that came and whose parent went between two looks. A chain of forks
@@ -33,7 +32,7 @@ pub(crate) fn of(init: i32) -> Vec<i32> {
 /// the kernel lists them by rising number, and new ones have higher numbers. Two
 /// looks in a row must find nobody new.
 pub(crate) fn attach_all(
-    group: &Group,
+    attach: impl Fn(i32) -> io::Result<()>,
     init: i32,
     identity: &Identity,
 ) -> io::Result<HashSet<i32>> {
@@ -52,7 +51,7 @@ pub(crate) fn attach_all(
             return Ok(attached);
         }
         for pid in fresh {
-            match group.attach(pid) {
+            match attach(pid) {
                 Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
                 result => result?,
             }

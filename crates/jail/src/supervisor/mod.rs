@@ -121,7 +121,7 @@ impl<'a> Grouping<'a> {
             self.group = create(plan, self.layout)?;
         }
         let Some(group) = &self.group else { return Ok(None) };
-        let members = members::attach_all(group, init, &plan.identity)
+        let members = members::attach_all(|pid| group.attach(pid), init, &plan.identity)
             .map_err(|error| cgroup_error(&error))?;
         if let Some(limit) = plan.process_rlimit {
             members::leave_counting_to_group(&members, limit);

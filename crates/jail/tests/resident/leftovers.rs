@@ -49,6 +49,8 @@ fn the_server_is_as_it_was() {
     runtime.block_on(async {
         let place = Place::new();
         a_life(&place, "warm").await;
+        // What is dropped in the background is, by then.
+        tokio::time::sleep(Duration::from_millis(500)).await;
         let before = server();
         for round in 0..5 {
             a_life(&place, &format!("round-{round}")).await;

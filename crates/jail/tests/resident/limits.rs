@@ -82,14 +82,22 @@ async fn a_paused_sandbox_stands_still() {
     assert!(silent.is_err(), "{silent:?}");
     let failure = sandbox.spawn(&program(&["true"])).await.map(drop).unwrap_err();
     assert_eq!(failure.code, ErrorCode::WrongState);
+    let failure = ticker.signal(libc::SIGKILL, Reach::Tree).await.unwrap_err();
+    assert_eq!(failure.code, ErrorCode::WrongState);
+    within(5, sandbox.freeze(true)).await.unwrap();
+    within(5, sandbox.freeze(false)).await.unwrap();
     within(5, sandbox.freeze(false)).await.unwrap();
     hear(&ticker, "x").await;
     assert_eq!(sh(&sandbox, "echo well").await.out, "well\n");
-    // It can be ended while it stands still.
+    // It can be ended while it stands still, and what stopped it is removed.
     within(5, sandbox.freeze(true)).await.unwrap();
+    let freezer = place.record("paused")["freezer"].clone();
     within(5, sandbox.end()).await.unwrap();
     assert_eq!(within(5, ticker.ended()).await.signal, Some(9));
     assert!(place.files_of("paused").is_empty());
+    if let Some(freezer) = freezer.as_str() {
+        assert!(!std::path::Path::new(freezer).exists());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,7 +33,10 @@ async fn the_server_that_is_killed() {
     shell.input(b"VALUE=7\n").await.unwrap();
     let _loud = start(&one, &place::shell("while :; do echo line; sleep 0.01; done")).await;
     let _two = residents.create("two", &recipe).await.unwrap();
+    let three = residents.create("three", &recipe).await.unwrap();
+    let _ticker = start(&three, &place::shell("while :; do echo x; sleep 0.02; done")).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
+    three.freeze(true).await.unwrap();
     println!("\nready");
     std::thread::sleep(Duration::from_secs(100));
 }
@@ -64,7 +67,7 @@ async fn left_by_a_killed_server(lease: u64) -> (Place, Vec<Traces>) {
     kill_server(server);
     let residents = Residents::open(&state, Duration::from_secs(lease)).unwrap();
     let place = Place { residents, folder };
-    let traces = ["one", "two"].map(|name| place.traces(name));
+    let traces = ["one", "two", "three"].map(|name| place.traces(name));
     (place, traces.into())
 }
 
@@ -83,7 +86,7 @@ fn assert_gone(traces: &[Traces]) {
 async fn the_next_server_finds_everything() {
     let (place, traces) = left_by_a_killed_server(30).await;
     assert!(traces[0].processes.len() > 6, "{traces:?}");
-    assert!(place.residents.adopt("three").await.unwrap().is_none());
+    assert!(place.residents.adopt("four").await.unwrap().is_none());
     assert!(place.residents.adopt("../one").await.unwrap().is_none());
     let one = within(5, place.residents.adopt("one")).await.unwrap().expect("it lives");
     let processes = one.processes().await.unwrap();
@@ -109,6 +112,15 @@ async fn the_next_server_finds_everything() {
     // Asked again it is the same one.
     let again = place.residents.adopt("one").await.unwrap().expect("it lives");
     assert_eq!(read(&again, "/workspace/file").await.unwrap(), b"kept");
+    // One that was paused is paused.
+    let three = within(5, place.residents.adopt("three")).await.unwrap().expect("it lives");
+    let ticker = three.processes().await.unwrap().remove(0);
+    let failure = three.spawn(&place::program(&["true"])).await.map(drop).unwrap_err();
+    assert_eq!(failure.code, capsule_spec::ErrorCode::WrongState);
+    while tokio::time::timeout(Duration::from_millis(200), ticker.output()).await.is_ok() {}
+    within(5, three.freeze(false)).await.unwrap();
+    hear(&ticker, "x").await;
+    within(5, three.end()).await.unwrap();
     // And what is not wanted is swept.
     assert_eq!(within(10, place.residents.sweep(&["one".to_owned()])).await.unwrap(), 1);
     assert!(place.files_of("two").is_empty());
@@ -134,7 +146,12 @@ async fn without_a_server_it_ends_by_itself() {
     assert!(place.residents.adopt("one").await.unwrap().is_none());
     assert!(place.files_of("one").is_empty());
     assert_gone(&traces[..1]);
+    // One that stood still may have outlived its lease, and goes with the next server.
+    assert!(within(10, place.residents.sweep(&["two".to_owned()])).await.is_ok());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_gone(&traces[2..]);
     two.end().await.unwrap();
+    assert_gone(&traces);
 }
 
 #[tokio::test(flavor = "multi_thread")]
