@@ -8,6 +8,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use capsule_spec::{Failure, Limits};
@@ -21,6 +22,7 @@ pub(super) type Places = Vec<(Option<Controller>, PathBuf)>;
 
 pub(super) struct Grouping {
     state: Mutex<State>,
+    memory_kills: AtomicU64,
 }
 
 struct State {
@@ -55,7 +57,8 @@ impl Joining {
 
 impl Grouping {
     pub(super) fn of(group: Option<Group>) -> Self {
-        Self { state: Mutex::new(State { group, freezer: None, used_before: 0, is_over: false }) }
+        let state = State { group, freezer: None, used_before: 0, is_over: false };
+        Self { state: Mutex::new(state), memory_kills: AtomicU64::new(0) }
     }
 
     /// One that earlier processes made and joined.
@@ -113,9 +116,14 @@ impl Grouping {
         lock(&self.state).group.as_ref().map(Group::processes).filter(|count| *count > 0)
     }
 
-    /// How many processes the kernel killed for memory so far.
+    /// How many processes the kernel killed for memory so far. Never waits: while the
+    /// group is joined, or stopped, the last count stands.
     pub(super) fn memory_kills(&self) -> u64 {
-        lock(&self.state).group.as_ref().map_or(0, |group| group.counts().memory_kills)
+        if let Ok(state) = self.state.try_lock() {
+            let kills = state.group.as_ref().map_or(0, |group| group.counts().memory_kills);
+            self.memory_kills.store(kills, Ordering::Relaxed);
+        }
+        self.memory_kills.load(Ordering::Relaxed)
     }
 
     /// Stops every process below `init`, and in version 2 that one, too. `None` where no

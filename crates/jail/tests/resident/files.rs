@@ -286,3 +286,65 @@ async fn the_disk_has_an_end() {
     assert_eq!(last.unwrap_err().code, ErrorCode::DiskLimit);
     place.end("disk", &sandbox).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_of_the_host_have_their_rights() {
+    use std::os::unix::fs::MetadataExt;
+    let place = Place::new();
+    let (open, closed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(open.path().join("host"), "host").unwrap();
+    std::fs::write(closed.path().join("host"), "host").unwrap();
+    let mut recipe = place::recipe();
+    for (folder, inside, access) in [
+        (&open, "/workspace/open", capsule_spec::Access::ReadWrite),
+        (&closed, "/workspace/closed", capsule_spec::Access::ReadOnly),
+    ] {
+        recipe.policy.files.push(capsule_spec::Mount {
+            source: capsule_spec::HostPath::new(folder.path().to_str().unwrap()).unwrap(),
+            destination: capsule_spec::GuestPath::new(inside).unwrap(),
+            access,
+        });
+    }
+    let sandbox = place.make_with("mounts", &recipe).await;
+    write(&sandbox, "/workspace/open/new", b"guest").await.unwrap();
+    write(&sandbox, "/workspace/open/host", b"changed").await.unwrap();
+    assert_eq!(read(&sandbox, "/workspace/closed/host").await.unwrap(), b"host");
+    for path in ["/workspace/closed/host", "/workspace/closed/new"] {
+        let failure = write(&sandbox, path, b"guest").await.unwrap_err();
+        assert_eq!(failure.code, ErrorCode::FileDenied, "{path}");
+    }
+    let remove = |path: &str| Change::Remove { path: path.to_owned(), recursive: true };
+    for path in ["/workspace/closed/host", "/workspace/closed", "/workspace/open", "/workspace"] {
+        let code = sandbox.change(&remove(path)).await.unwrap_err().code;
+        assert!([ErrorCode::FileDenied, ErrorCode::FileInTheWay].contains(&code), "{path} {code}");
+    }
+    // A mount below what is removed is not entered.
+    let code = sandbox.change(&remove("/workspace")).await.unwrap_err().code;
+    assert_eq!(code, ErrorCode::FileInTheWay);
+    place.end("mounts", &sandbox).await;
+    assert_eq!(std::fs::read(open.path().join("new")).unwrap(), b"guest");
+    assert_eq!(std::fs::read(open.path().join("host")).unwrap(), b"changed");
+    assert_eq!(std::fs::read(closed.path().join("host")).unwrap(), b"host");
+    // What a guest makes belongs to the owner of the folder.
+    let owner = |path: &std::path::Path| std::fs::metadata(path).unwrap().uid();
+    assert_eq!(owner(&open.path().join("new")), owner(open.path()));
+    assert_eq!(std::fs::read_dir(open.path()).unwrap().count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_in_a_folder_that_is_removed_is_not_emptied() {
+    let place = Place::new();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("host"), "host").unwrap();
+    let mut recipe = place::recipe();
+    recipe.policy.files.push(capsule_spec::Mount {
+        source: capsule_spec::HostPath::new(folder.path().to_str().unwrap()).unwrap(),
+        destination: capsule_spec::GuestPath::new("/workspace/a/b").unwrap(),
+        access: capsule_spec::Access::ReadWrite,
+    });
+    let sandbox = place.make_with("inner", &recipe).await;
+    let remove = Change::Remove { path: "/workspace/a".to_owned(), recursive: true };
+    assert_eq!(sandbox.change(&remove).await.unwrap_err().code, ErrorCode::FileInTheWay);
+    place.end("inner", &sandbox).await;
+    assert_eq!(std::fs::read(folder.path().join("host")).unwrap(), b"host");
+}

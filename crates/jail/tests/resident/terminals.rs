@@ -88,3 +88,14 @@ async fn a_terminal_that_hangs_up_takes_its_shell_along() {
     place::settles(place.init("hangup"), 1).await;
     place.end("hangup", &sandbox).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_guest_takes_every_terminal_of_the_host() {
+    let place = Place::new();
+    let sandbox = place.make("greedy").await;
+    let code = "import os\nheld=[]\ntry:\n  while True: held.append(os.open('/dev/ptmx', os.O_RDWR))\n\
+                except OSError as error: print(error.errno, len(held))";
+    let said = place::run(&sandbox, &place::program(&["python3", "-c", code])).await;
+    assert_eq!(said.out, format!("{} 256\n", libc::ENOSPC), "{said:?}");
+    place.end("greedy", &sandbox).await;
+}
