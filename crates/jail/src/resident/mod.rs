@@ -22,6 +22,8 @@ mod doors;
 mod errors;
 mod files;
 mod group;
+mod held;
+mod making;
 mod process;
 mod record;
 mod sandbox;
@@ -41,7 +43,8 @@ use capsule_spec::Failure;
 
 use crate::host::Host;
 use crate::probe;
-use sandbox::{Held, Resident};
+use held::Held;
+use sandbox::Resident;
 use state::State;
 
 /// How long a sandbox lives on when its server has gone and none comes back.
@@ -151,7 +154,7 @@ impl Sandboxes for Residents {
                 }
                 let lived = match self.shared.find(&name) {
                     Some(living) => living.finish().await.map(|()| true)?,
-                    None => sandbox::put_down(&self.shared, &name).await?,
+                    None => making::put_down(&self.shared, &name).await?,
                 };
                 ended += usize::from(lived);
             }

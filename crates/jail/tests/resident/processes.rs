@@ -256,3 +256,42 @@ async fn numbers_are_never_used_again_and_ends_are_told_until_heard() {
     // Who waits for it hears that it is over.
     assert_eq!(within(5, first.ended()).await.signal, Some(9));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thirty_clients_at_once_leave_it_as_it_was() {
+    let place = Place::new();
+    let sandboxes = [place.make("busy-0").await, place.make("busy-1").await];
+    let until = Instant::now() + Duration::from_secs(3);
+    let clients: Vec<_> = (0..30)
+        .map(|number| {
+            let sandbox = sandboxes[number % 2].clone();
+            tokio::spawn(async move {
+                let path = format!("/tmp/{number}");
+                let mut rounds = 0;
+                while Instant::now() < until {
+                    let text = format!("{number} {rounds}");
+                    place::write(&sandbox, &path, text.as_bytes()).await.unwrap();
+                    let said = run(&sandbox, &program(&["cat", &path])).await;
+                    assert_eq!((said.out.as_str(), said.code()), (text.as_str(), 0));
+                    assert_eq!(place::read(&sandbox, &path).await.unwrap(), text.as_bytes());
+                    let killed = start(&sandbox, &program(&["sleep", "1000"])).await;
+                    killed.signal(libc::SIGKILL, Reach::Tree).await.unwrap();
+                    assert_eq!(within(5, killed.ended()).await.signal, Some(9));
+                    rounds += 1;
+                }
+                rounds
+            })
+        })
+        .collect();
+    let mut rounds = 0;
+    for client in clients {
+        rounds += client.await.unwrap();
+    }
+    assert!(rounds > 60, "{rounds}");
+    for (number, sandbox) in sandboxes.iter().enumerate() {
+        let name = format!("busy-{number}");
+        place::settles(place.init(&name), 1).await;
+        assert!(sandbox.processes().await.unwrap().is_empty());
+        place.end(&name, sandbox).await;
+    }
+}
