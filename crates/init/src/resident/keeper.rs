@@ -134,6 +134,7 @@ fn end_tree(slot: &Slot, main: i32, mut is_alive: bool, area: Area) -> bool {
                 Err(_) => return is_alive,
             }
         }
+        slot.rounds.fetch_add(1, SeqCst);
         sys::wait_for(sys::bit(libc::SIGCHLD), Some(REST));
     }
 }

@@ -12,6 +12,12 @@ use crate::Report;
 
 /// How long a keeper may try to get hold of a tree before every process is killed at once.
 pub(super) const PATIENCE: u64 = 300_000_000;
+/// The same if it did not get to try often, as the host is busy.
+pub(super) const LAST_PATIENCE: u64 = 3_000_000_000;
+/// A tree that outlived so many tries grows faster than it is killed.
+const ROUNDS: u64 = 40;
+/// When to look again.
+const PAUSE: u64 = 50_000_000;
 /// Streams of forgotten processes that others still write to: what comes is thrown away,
 /// as a closed pipe would end them.
 const DRAINS: usize = 32;
@@ -130,9 +136,21 @@ impl Life {
             // The kernel ends all the others with PID 1.
             sys::exit(0);
         }
-        let asked = |slot: &Slot| slot.tree.load(SeqCst) == tree::ASKED;
-        let late = |slot: &Slot| asked(slot) && now >= slot.patience.load(SeqCst);
-        if self.table.slots.iter().any(late) {
+        let mut lost = false;
+        for slot in &self.table.slots {
+            let asked = slot.tree.load(SeqCst) == tree::ASKED;
+            if !asked || now < slot.patience.load(SeqCst) {
+                continue;
+            }
+            let gone = slot.keeper.load(SeqCst) == 0;
+            let tried = slot.rounds.load(SeqCst) >= ROUNDS;
+            if gone || tried || now >= slot.last_patience.load(SeqCst) {
+                lost = true;
+            } else {
+                slot.patience.store(now + PAUSE, SeqCst);
+            }
+        }
+        if lost {
             self.purge();
         }
     }

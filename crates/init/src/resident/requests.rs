@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::life::{Life, PATIENCE};
+use super::life::{LAST_PATIENCE, Life, PATIENCE};
 use super::table::{Area, Job, Slot, State, tree};
 use super::wire::{Broken, HEAD_BYTES, Head, Kind, MESSAGE_BYTES, VERSION};
 use super::{files, keeper, sys};
@@ -208,7 +208,9 @@ impl Life {
                 return self.done(serial, 0);
             }
             slot.tree_serial.store(serial, SeqCst);
+            slot.rounds.store(0, SeqCst);
             slot.patience.store(sys::now() + PATIENCE, SeqCst);
+            slot.last_patience.store(sys::now() + LAST_PATIENCE, SeqCst);
             slot.tree.store(tree::ASKED, SeqCst);
             let _ = sys::kill(keeper, keeper::ORDER);
             let _ = sys::kill(keeper, libc::SIGCONT);

@@ -48,8 +48,11 @@ pub(super) struct Slot {
     /// The question that is answered once its tree is gone; 0 is none.
     pub(super) tree_serial: AtomicU64,
     pub(super) tree: AtomicU32,
-    /// When to stop hoping that the keeper gets hold of its tree.
+    /// When to look whether the keeper gets hold of its tree, and when to stop hoping.
     pub(super) patience: AtomicU64,
+    pub(super) last_patience: AtomicU64,
+    /// How often the keeper has killed all that it saw.
+    pub(super) rounds: AtomicU64,
     /// 0 once it is gone.
     pub(super) keeper: AtomicI32,
     pub(super) main: AtomicI32,

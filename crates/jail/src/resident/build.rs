@@ -10,8 +10,8 @@ use capsule_backend::sandbox::{Recipe, Root};
 use capsule_init::resident::Settings;
 use capsule_init::{REPORT_BYTES, Report};
 use capsule_spec::{
-    ErrorCode, ExecutionId, Failure, GuestPath, Isolation, Network, Policy, Program,
-    SeccompProfile, Stdin, Task,
+    ByteSize, ErrorCode, ExecutionId, Failure, GuestPath, Isolation, Limits, Network, Policy,
+    Program, SeccompProfile, Stdin, Task,
 };
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{
@@ -51,6 +51,7 @@ pub(super) fn plan(
     }
     let mut limits = recipe.limits.clone();
     limits.max_pids = limits.max_pids.saturating_add(OUR_PROCESSES);
+    leave_room(&mut limits);
     // The door of a sandbox opens and closes while it lives, so it is none of the plan's;
     // either way the sandbox has a network of its own.
     let network = match recipe.policy.network {
@@ -81,6 +82,17 @@ pub(super) fn plan(
         plan.identity.outside_group = user;
     }
     Ok(plan)
+}
+
+/// Private files are memory. If they alone could be all of it, a sandbox could fill itself
+/// up so that nothing runs in it any more, and the kernel would find nobody to end but
+/// PID 1. So they get three quarters at most, and names an eighth.
+fn leave_room(limits: &mut Limits) {
+    /// Of the kernel's memory, an inode and its name.
+    const INODE_BYTES: u64 = 1024;
+    let memory = limits.memory.bytes();
+    limits.disk = limits.disk.min(ByteSize::from_bytes(memory / 4 * 3));
+    limits.disk_inodes = limits.disk_inodes.min((memory / 8 / INODE_BYTES).max(1024));
 }
 
 fn network_is_closed(recipe: &Recipe) -> bool {

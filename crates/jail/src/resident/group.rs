@@ -6,6 +6,7 @@
 //! limited by RLIMIT_NPROC from the start. With `require` it joins before it is made.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,7 +80,12 @@ impl Grouping {
 
     /// Moves every process of the sandbox into a group of its own. Answers where it is,
     /// if it was made now. Blocks, some milliseconds.
-    pub(super) fn join(&self, joining: &Joining, init: i32) -> Result<Option<Places>, Failure> {
+    pub(super) fn join(
+        &self,
+        joining: &Joining,
+        init: i32,
+        files: Option<&OwnedFd>,
+    ) -> Result<Option<Places>, Failure> {
         let mut state = lock(&self.state);
         if state.is_over || state.group.is_some() {
             return Ok(None);
@@ -92,7 +98,7 @@ impl Grouping {
         if let Some(limit) = joining.process_rlimit {
             members::leave_counting_to_group(&members, limit);
         }
-        let used = members::memory(init, None);
+        let used = members::memory(init, files);
         let _ = group.deduct_memory(&joining.limits, used);
         state.used_before = used;
         Ok(Some(places))

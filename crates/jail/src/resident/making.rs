@@ -77,19 +77,23 @@ impl Resident {
             return Err(Failure::new(ErrorCode::InvalidValue, what)
                 .hint("letters, digits and \"-\", at most 64"));
         }
+        let reserved = shared.reserve(name)?;
         // Before anybody knocks at its socket: PID 1 leaves its server for a new one.
         if shared.find(name).is_some() {
             return Err(name_is_taken(name));
         }
         let built = {
             let (shared, name, recipe) = (shared.clone(), name.to_owned(), recipe.clone());
-            tokio::task::spawn_blocking(move || Built::new(shared, name, &recipe))
-                .await
-                .unwrap_or_else(|_| Err(errors::no_answer()))?
+            // The thread keeps the name, also when nobody waits for it any more.
+            let work = move || (Built::new(shared, name, &recipe), reserved);
+            tokio::task::spawn_blocking(work).await.map_err(|_| errors::no_answer())?
         };
+        let (built, _reserved) = built;
+        let built = built?;
         let unclaimed = Unclaimed(Some(built.into_resident()?));
         let resident = unclaimed.0.clone().expect("it was just put there");
         resident.connection.greet().await?;
+        resident.prepare_watch().await;
         if let Network::Hosts(_) = &recipe.policy.network {
             resident.change_network(&recipe.policy.network).await?;
         }
@@ -128,6 +132,7 @@ impl Resident {
             Self::assemble(shared.clone(), name, (pid, pidfd, socket), grouping, record, None)?;
         resident.connection.greet().await?;
         resident.list_processes().await?;
+        resident.prepare_watch().await;
         let rules = rules_of(&lock(&resident.record));
         if !rules.is_empty() {
             // The old one ended with its server. Without a new one nothing is let out.

@@ -39,7 +39,7 @@ use std::time::Duration;
 use capsule_backend::Capabilities;
 use capsule_backend::guest::Pending;
 use capsule_backend::sandbox::{Made, Recipe, Sandbox, Sandboxes};
-use capsule_spec::Failure;
+use capsule_spec::{ErrorCode, Failure};
 
 use crate::host::Host;
 use crate::probe;
@@ -61,6 +61,8 @@ struct Shared {
     host: Host,
     lease: Duration,
     living: Mutex<HashMap<String, Weak<Resident>>>,
+    /// Names that somebody is making, finding or removing something of.
+    busy: Mutex<HashSet<String>>,
     /// Host users of living sandboxes.
     users: Mutex<HashSet<u32>>,
     watch: watch::Watch,
@@ -82,6 +84,7 @@ impl Residents {
             host,
             lease,
             living: Mutex::default(),
+            busy: Mutex::default(),
             users: Mutex::default(),
             watch: watch::Watch::default(),
             doors: doors::Doors::default(),
@@ -99,6 +102,16 @@ impl Shared {
         self.living().get(name).and_then(Weak::upgrade)
     }
 
+    /// Takes a name, as long as the answer lives. Two who work on one sandbox would take its
+    /// PID 1 from each other.
+    fn reserve(self: &Arc<Self>, name: &str) -> Result<Reserved, Failure> {
+        if lock(&self.busy).insert(name.to_owned()) {
+            return Ok(Reserved { shared: self.clone(), name: name.to_owned() });
+        }
+        let what = format!("somebody else is making or ending the sandbox {name:?}");
+        Err(Failure::new(ErrorCode::WrongState, what).hint("try again in a moment"))
+    }
+
     /// A host user for a sandbox of root. The process id of the server, which other jails
     /// take theirs from, does not outlive it; so it is drawn, from 2^27 numbers.
     fn draw_user(&self) -> u32 {
@@ -112,6 +125,18 @@ impl Shared {
                 return user;
             }
         }
+    }
+}
+
+/// A name that nobody else works on meanwhile.
+struct Reserved {
+    shared: Arc<Shared>,
+    name: String,
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        lock(&self.shared.busy).remove(&self.name);
     }
 }
 
@@ -137,6 +162,7 @@ impl Sandboxes for Residents {
         name: &'a str,
     ) -> Pending<'a, Result<Option<Arc<dyn Sandbox>>, Failure>> {
         Box::pin(async move {
+            let _reserved = self.shared.reserve(name)?;
             let found = match self.shared.find(name) {
                 Some(living) => Some(living),
                 None => Resident::adopt(&self.shared, name).await?,
@@ -152,6 +178,7 @@ impl Sandboxes for Residents {
                 if keep.contains(&name) {
                     continue;
                 }
+                let _reserved = self.shared.reserve(&name)?;
                 let lived = match self.shared.find(&name) {
                     Some(living) => living.finish().await.map(|()| true)?,
                     None => making::put_down(&self.shared, &name).await?,

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use capsule_backend::sandbox::{Program, SandboxUsage};
+use capsule_backend::sandbox::{Process, Program, Reach, SandboxUsage};
 use capsule_init::resident::wire::{Broken, Kind, STRINGS};
 use capsule_spec::{ErrorCode, Failure, HostRule, Network};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{Mutex as Turn, OnceCell, watch};
+use tokio::sync::{Mutex as Turn, OnceCell, oneshot, watch};
 
-use super::connection::Connection;
+use super::connection::{Answer, Connection};
 use super::group::{Grouping, Joining};
 use super::making::leave_nothing;
 use super::process::Handle;
@@ -146,7 +146,18 @@ impl Resident {
     pub(super) async fn start(self: &Arc<Self>, program: &Program) -> Result<Arc<Handle>, Failure> {
         self.must_be_awake()?;
         let (words, bytes) = self.encode(program)?;
-        let answer = self.connection.ask(Kind::Spawn, &words, &bytes, None).await?;
+        let (tell, told) = oneshot::channel();
+        let connection = self.connection.clone();
+        tokio::spawn(async move {
+            let answer = connection.ask(Kind::Spawn, &words, &bytes, None).await;
+            // Who asked has gone: what was started for him goes, too.
+            if let Err(Ok(Answer { process: Some(running), .. })) = tell.send(answer) {
+                let handle = Handle::new(running, connection);
+                let _ = handle.signal(libc::SIGKILL, Reach::Tree).await;
+                handle.ended().await;
+            }
+        });
+        let answer = told.await.map_err(|_| errors::no_answer())??;
         self.join_soon();
         match (answer.head.kind, answer.process) {
             (Kind::Process, Some(running)) => Ok(Handle::new(running, self.connection.clone())),
@@ -244,6 +255,8 @@ impl Resident {
         let sandbox = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep(JOIN_AFTER).await;
+            // What they hold by then is deducted.
+            sandbox.private_files().await;
             let joined = {
                 let sandbox = sandbox.clone();
                 tokio::task::spawn_blocking(move || sandbox.join())
@@ -257,7 +270,7 @@ impl Resident {
 
     fn join(&self) -> Result<(), Failure> {
         let Some(joining) = &self.joining else { return Ok(()) };
-        if let Some(places) = self.grouping.join(joining, self.pid)? {
+        if let Some(places) = self.grouping.join(joining, self.pid, self.files.get())? {
             self.write_record(|record| record.groups = places)?;
         }
         Ok(())
@@ -278,6 +291,13 @@ impl Resident {
     /// Whether its memory must be added up from outside.
     pub(super) fn is_watched(&self) -> bool {
         lock(&self.record).adds_up_memory && !*self.ended.borrow()
+    }
+
+    /// Gets hold of the private files, which count where memory is added up.
+    pub(super) async fn prepare_watch(&self) {
+        if self.is_watched() {
+            self.private_files().await;
+        }
     }
 
     /// Looks once; above the limit every process is ended.

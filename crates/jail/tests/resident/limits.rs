@@ -28,6 +28,26 @@ async fn memory_has_an_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn private_files_are_memory() {
+    let place = Place::new();
+    let mut recipe = place::recipe();
+    recipe.limits.memory = ByteSize::from_mib(48);
+    let sandbox = place.make_with("files", &recipe).await;
+    sh(&sandbox, "sleep 0.1").await;
+    let script =
+        "exec 3>/tmp/big; while :; do head -c 1000000 /dev/zero >&3 || exit 9; sleep 0.005; done";
+    let said = place::run(&sandbox, &place::shell(script)).await;
+    assert!(said.code() != 0, "{said:?}");
+    // It lives, and when the files are gone, all is well.
+    let remove =
+        capsule_backend::sandbox::Change::Remove { path: "/tmp/big".to_owned(), recursive: false };
+    within(10, sandbox.change(&remove)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(sh(&sandbox, "echo well").await.out, "well\n");
+    place.end("files", &sandbox).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn processes_have_an_end() {
     let place = Place::new();
     let mut recipe = place::recipe();

@@ -145,7 +145,9 @@ pub(crate) async fn settles(init: i32, count: usize) {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("{:?} in place of {count}", descendants(init));
+    let status = |pid| fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let left: Vec<_> = descendants(init).into_iter().map(status).collect();
+    panic!("in place of {count}: {left:#?}");
 }
 
 pub(crate) fn program(command: &[&str]) -> Program {

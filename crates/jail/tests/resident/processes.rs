@@ -295,3 +295,46 @@ async fn thirty_clients_at_once_leave_it_as_it_was() {
         place.end(&name, sandbox).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gives_up_a_start_leaves_no_process() {
+    let place = Place::new();
+    let sandbox = place.make("given-up").await;
+    for microseconds in [0, 50, 100, 200, 400, 800, 1600] {
+        let sleeper = program(&["sleep", "1000"]);
+        let patience = Duration::from_micros(microseconds);
+        if let Ok(Ok(process)) = tokio::time::timeout(patience, sandbox.spawn(&sleeper)).await {
+            process.signal(libc::SIGKILL, Reach::Tree).await.unwrap();
+            process.ended().await;
+        }
+    }
+    place::settles(place.init("given-up"), 1).await;
+    assert!(sandbox.processes().await.unwrap().is_empty());
+    place.end("given-up", &sandbox).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_want_one_name_do_not_harm_each_other() {
+    let place = std::sync::Arc::new(Place::new());
+    for _ in 0..5 {
+        let both: Vec<_> = (0..4)
+            .map(|_| {
+                let place = place.clone();
+                tokio::spawn(async move {
+                    use capsule_backend::sandbox::Sandboxes;
+                    place.residents.create("same", &place::recipe()).await
+                })
+            })
+            .collect();
+        let mut made = Vec::new();
+        for one in both {
+            match one.await.unwrap() {
+                Ok(sandbox) => made.push(sandbox),
+                Err(failure) => assert_eq!(failure.code, ErrorCode::WrongState),
+            }
+        }
+        assert_eq!(made.len(), 1);
+        assert_eq!(sh(&made[0], "echo well").await.out, "well\n");
+        place.end("same", &made[0]).await;
+    }
+}
