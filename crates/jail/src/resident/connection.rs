@@ -32,8 +32,33 @@ const JOBS: usize = 24;
 pub(super) struct Answer {
     pub(super) head: Head,
     pub(super) fds: Vec<OwnedFd>,
-    /// A process that is told about for the first time, or is known.
-    pub(super) process: Option<Arc<Running>>,
+    /// What a Spawn has started.
+    pub(super) started: Option<Started>,
+}
+
+/// A process that was started for somebody. Dropped before it is claimed, which happens
+/// when nobody waits for the answer any more, it is ended and forgotten.
+pub(super) struct Started {
+    running: Option<Arc<Running>>,
+    connection: Arc<Connection>,
+}
+
+impl Started {
+    pub(super) fn claim(mut self) -> Arc<Running> {
+        self.running.take().expect("it is taken here only, and this ends the claim")
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(running) = &self.running {
+            const WHOLE_TREE: u64 = 1;
+            running.abandon();
+            let kill = libc::SIGKILL.unsigned_abs().into();
+            self.connection.say(Kind::Signal, &[running.number(), kill, WHOLE_TREE]);
+            self.connection.forget_if_over(running);
+        }
+    }
 }
 
 impl Answer {
@@ -43,10 +68,16 @@ impl Answer {
     }
 }
 
+/// One that was asked.
+struct Question {
+    kind: Kind,
+    answers: mpsc::UnboundedSender<Answer>,
+}
+
 pub(super) struct Connection {
     socket: AsyncFd<OwnedFd>,
     serial: AtomicU64,
-    waiting: Mutex<HashMap<u64, mpsc::UnboundedSender<Answer>>>,
+    waiting: Mutex<HashMap<u64, Question>>,
     pub(super) processes: Mutex<HashMap<u64, Arc<Running>>>,
     jobs: Semaphore,
     grouping: Arc<Grouping>,
@@ -123,13 +154,16 @@ impl Connection {
     ) -> Result<Answers<'_>, Failure> {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = mpsc::unbounded_channel();
-        lock(&self.waiting).insert(serial, sender);
+        lock(&self.waiting).insert(serial, Question { kind, answers: sender });
         // From here on it is forgotten when this future is dropped.
-        let answers = Answers { connection: self, serial, receiver };
+        let mut answers = Answers { connection: self, serial, receiver, is_owed: false };
         let head = Head::new(kind, serial, words).encode();
         loop {
             match send(self.socket(), &head, bytes, fd) {
-                Ok(()) => return Ok(answers),
+                Ok(()) => {
+                    answers.is_owed = kind == Kind::Spawn;
+                    return Ok(answers);
+                }
                 Err(Errno::AGAIN) => {
                     let ready = self.socket.writable().await;
                     ready.map_err(|_| errors::ended())?.clear_ready();
@@ -157,7 +191,7 @@ impl Connection {
     }
 
     /// Hears PID 1 until it is gone.
-    pub(super) async fn listen(&self) {
+    pub(super) async fn listen(self: &Arc<Self>) {
         loop {
             let Ok(mut ready) = self.socket.readable().await else { break };
             match receive(self.socket()) {
@@ -175,40 +209,61 @@ impl Connection {
         }
     }
 
-    fn dispatch(&self, mut answer: Answer) {
+    fn dispatch(self: &Arc<Self>, mut answer: Answer) {
         let head = answer.head;
+        let mut told = None;
         match head.kind {
             Kind::Process => {
-                let number = head.words[0];
-                let mut processes = lock(&self.processes);
-                let known = processes.get(&number).cloned();
-                let process = known.map(Ok).unwrap_or_else(|| {
-                    let fds = std::mem::take(&mut answer.fds);
-                    Running::new(&head, fds, self.grouping.memory_kills()).map(Arc::new)
-                });
-                if let Ok(process) = process {
-                    processes.insert(number, process.clone());
-                    answer.process = Some(process);
-                }
+                told = self.note_process(&head, std::mem::take(&mut answer.fds));
             }
             Kind::Ended => {
-                if let Some(process) = lock(&self.processes).get(&head.words[0]) {
+                let process = lock(&self.processes).get(&head.words[0]).cloned();
+                if let Some(process) = process {
                     process.note_memory_kills(self.grouping.memory_kills());
                     process.end(&head);
+                    self.forget_if_over(&process);
                 }
                 return;
             }
             _ => {}
         }
-        if let Some(waiting) = lock(&self.waiting).get(&head.serial) {
-            // Nobody may want to know any more.
-            let _ = waiting.send(answer);
+        let mut waiting = lock(&self.waiting);
+        let Some(question) = waiting.get(&head.serial) else { return };
+        if question.kind == Kind::Spawn {
+            let connection = self.clone();
+            answer.started = told.map(|running| Started { running: Some(running), connection });
         }
+        let unheard = question.answers.send(answer);
+        if unheard.is_err() {
+            waiting.remove(&head.serial);
+        }
+        // It may have something to say, and not while this is locked.
+        drop(waiting);
+        drop(unheard);
+    }
+
+    /// A process that PID 1 tells about: known, or new.
+    fn note_process(&self, head: &Head, fds: Vec<OwnedFd>) -> Option<Arc<Running>> {
+        let number = head.words[0];
+        let mut processes = lock(&self.processes);
+        if let Some(known) = processes.get(&number) {
+            return Some(known.clone());
+        }
+        let running = Arc::new(Running::new(head, fds, self.grouping.memory_kills()).ok()?);
+        processes.insert(number, running.clone());
+        Some(running)
     }
 
     pub(super) fn forget(self: &Arc<Self>, number: u64) {
         if lock(&self.processes).remove(&number).is_some() {
             self.say(Kind::Forget, &[number]);
+        }
+    }
+
+    /// Forgets a process that nobody wanted, once it has ended.
+    fn forget_if_over(self: &Arc<Self>, running: &Running) {
+        if running.is_abandoned() && !running.is_running() {
+            self.forget(running.number());
         }
     }
 }
@@ -226,12 +281,17 @@ pub(super) struct Answers<'a> {
     connection: &'a Connection,
     serial: u64,
     receiver: mpsc::UnboundedReceiver<Answer>,
+    /// Something may have been started for it, which must not be lost with it.
+    is_owed: bool,
 }
 
 impl Answers<'_> {
     pub(super) async fn next(&mut self) -> Result<Answer, Failure> {
         match tokio::time::timeout(PATIENCE, self.receiver.recv()).await {
-            Ok(Some(answer)) => Ok(answer),
+            Ok(Some(answer)) => {
+                self.is_owed = false;
+                Ok(answer)
+            }
             Ok(None) => Err(errors::ended()),
             Err(_) => Err(errors::no_answer()),
         }
@@ -240,7 +300,9 @@ impl Answers<'_> {
 
 impl Drop for Answers<'_> {
     fn drop(&mut self) {
-        lock(&self.connection.waiting).remove(&self.serial);
+        if !self.is_owed {
+            lock(&self.connection.waiting).remove(&self.serial);
+        }
     }
 }
 
@@ -278,5 +340,5 @@ fn receive(socket: BorrowedFd<'_>) -> rustix::io::Result<Option<Answer>> {
         }
     }
     let head = Head::decode(&bytes[..length]).map(|(head, _)| head);
-    Ok(head.map(|head| Answer { head, fds, process: None }))
+    Ok(head.map(|head| Answer { head, fds, started: None }))
 }

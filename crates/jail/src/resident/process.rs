@@ -39,6 +39,8 @@ pub(super) struct Running {
     memory_ran_out: AtomicBool,
     /// Its end was told to somebody.
     told: AtomicBool,
+    /// Nobody wants it.
+    is_abandoned: AtomicBool,
 }
 
 struct Output {
@@ -78,6 +80,7 @@ impl Running {
             memory_kills,
             memory_ran_out: AtomicBool::new(false),
             told: AtomicBool::new(false),
+            is_abandoned: AtomicBool::new(false),
         };
         if head.words[1] != 0 {
             running.end(head);
@@ -123,6 +126,18 @@ impl Running {
     /// The memory limit ended something; what ends from now on is put down to it.
     pub(super) fn blame_memory(&self) {
         self.memory_ran_out.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn abandon(&self) {
+        self.is_abandoned.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.is_abandoned.load(Ordering::Acquire)
     }
 
     /// As [`Running::blame_memory`], if the kernel has killed any since this one came.

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use capsule_backend::sandbox::{Process, Program, Reach, SandboxUsage};
+use capsule_backend::sandbox::{Program, SandboxUsage};
 use capsule_init::resident::wire::{Broken, Kind, STRINGS};
 use capsule_spec::{ErrorCode, Failure, HostRule, Network};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{Mutex as Turn, OnceCell, oneshot, watch};
+use tokio::sync::{Mutex as Turn, OnceCell, watch};
 
-use super::connection::{Answer, Connection};
+use super::connection::Connection;
 use super::group::{Grouping, Joining};
 use super::making::leave_nothing;
 use super::process::Handle;
@@ -146,21 +146,12 @@ impl Resident {
     pub(super) async fn start(self: &Arc<Self>, program: &Program) -> Result<Arc<Handle>, Failure> {
         self.must_be_awake()?;
         let (words, bytes) = self.encode(program)?;
-        let (tell, told) = oneshot::channel();
-        let connection = self.connection.clone();
-        tokio::spawn(async move {
-            let answer = connection.ask(Kind::Spawn, &words, &bytes, None).await;
-            // Who asked has gone: what was started for him goes, too.
-            if let Err(Ok(Answer { process: Some(running), .. })) = tell.send(answer) {
-                let handle = Handle::new(running, connection);
-                let _ = handle.signal(libc::SIGKILL, Reach::Tree).await;
-                handle.ended().await;
-            }
-        });
-        let answer = told.await.map_err(|_| errors::no_answer())??;
+        let answer = self.connection.ask(Kind::Spawn, &words, &bytes, None).await?;
         self.join_soon();
-        match (answer.head.kind, answer.process) {
-            (Kind::Process, Some(running)) => Ok(Handle::new(running, self.connection.clone())),
+        match (answer.head.kind, answer.started) {
+            (Kind::Process, Some(started)) => {
+                Ok(Handle::new(started.claim(), self.connection.clone()))
+            }
             (Kind::Refused, _) => {
                 let [broken, errno, ..] = answer.head.words;
                 let name = program.command.first().map(String::as_str).unwrap_or_default();
