@@ -12,10 +12,10 @@ use crate::Report;
 
 /// How long a keeper may try to get hold of a tree before every process is killed at once.
 pub(super) const PATIENCE: u64 = 300_000_000;
-/// The same if it did not get to try often, as the host is busy.
-pub(super) const LAST_PATIENCE: u64 = 3_000_000_000;
-/// A tree that outlived so many tries grows faster than it is killed.
-const ROUNDS: u64 = 40;
+/// The same for a tree that does not grow, but takes its time to end on a busy host.
+pub(super) const LAST_PATIENCE: u64 = 6_000_000_000;
+/// A tree in which so often somebody new was found grows faster than it is killed.
+const ROUNDS: u64 = 12;
 /// When to look again.
 const PAUSE: u64 = 50_000_000;
 /// Streams of forgotten processes that others still write to: what comes is thrown away,

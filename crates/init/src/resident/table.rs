@@ -51,7 +51,7 @@ pub(super) struct Slot {
     /// When to look whether the keeper gets hold of its tree, and when to stop hoping.
     pub(super) patience: AtomicU64,
     pub(super) last_patience: AtomicU64,
-    /// How often the keeper has killed all that it saw.
+    /// How often the keeper has found somebody new to kill.
     pub(super) rounds: AtomicU64,
     /// 0 once it is gone.
     pub(super) keeper: AtomicI32,

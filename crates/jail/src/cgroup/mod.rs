@@ -110,11 +110,12 @@ impl Group {
         }
     }
 
-    /// A group that an earlier process made; `None` if it is not there any more.
+    /// A group that an earlier process made, as far as it is there; `None` if nothing is.
     pub(crate) fn take_over(places: Vec<(Option<Controller>, PathBuf)>) -> Option<Self> {
         let mut claims = Vec::new();
         for (controller, path) in places {
-            let claim = Claim::take_over(path).ok()?;
+            // Empty ones may have been swept by others; each hierarchy for itself.
+            let Ok(claim) = Claim::take_over(path) else { continue };
             match controller {
                 None => return Some(Self::V2(v2::Group::of(claim))),
                 Some(controller) => claims.push((controller, claim)),

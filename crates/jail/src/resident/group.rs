@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use capsule_spec::{Failure, Limits};
 
@@ -164,6 +164,23 @@ impl Grouping {
 
     pub(super) fn freezer_place(&self) -> Option<PathBuf> {
         lock(&self.state).freezer.as_ref().map(|freezer| freezer.path().to_owned())
+    }
+
+    /// Waits until no process is left in any of its groups. Blocks.
+    pub(super) fn await_empty(&self, most: Duration) {
+        let places: Vec<PathBuf> = {
+            let state = lock(&self.state);
+            let groups = state.group.iter().flat_map(Group::places).map(|(_, path)| path);
+            groups.chain(state.freezer.iter().map(|freezer| freezer.path().to_owned())).collect()
+        };
+        let until = Instant::now() + most;
+        let is_empty = |path: &PathBuf| {
+            let processes = std::fs::read_to_string(path.join("cgroup.procs"));
+            processes.is_ok_and(|processes| processes.is_empty())
+        };
+        while !places.iter().all(is_empty) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Removes the group, whose processes are gone. Blocks for moments.

@@ -264,6 +264,7 @@ pub(super) async fn put_down(shared: &Arc<Shared>, name: &str) -> Result<bool, F
         if let Some(grouping) = grouping {
             // What was stopped when its lease was over has waited for this to end.
             let _ = grouping.go();
+            grouping.await_empty(LAST_WAIT);
             grouping.remove();
         }
         shared.state.remove(&name).map_err(failed)?;
