@@ -32,6 +32,8 @@ pub(super) struct Life {
     /// When the lease ends, while nobody is connected.
     ends_at: u64,
     drains: [i32; DRAINS],
+    /// Of the group that stops the others, where PID 1 is not in it.
+    pub(super) freezer: i32,
 }
 
 pub(super) fn live(settings: Settings) -> ! {
@@ -72,6 +74,7 @@ impl Life {
             lease: settings.lease,
             ends_at: sys::now().saturating_add(settings.lease),
             drains: [-1; DRAINS],
+            freezer: -1,
         };
         sys::listen(settings.listener)?;
         (settings.seal)().map_err(|error| error.raw_os_error().unwrap_or(libc::EPERM))?;
@@ -133,7 +136,9 @@ impl Life {
     fn keep_time(&mut self) {
         let now = sys::now();
         if self.table.connection.load(SeqCst) < 0 && now >= self.ends_at {
-            // The kernel ends all the others with PID 1.
+            // The kernel ends all the others with PID 1, once they can hear of it.
+            let _ = sys::kill(-1, libc::SIGKILL);
+            sys::thaw(self.freezer);
             sys::exit(0);
         }
         let mut lost = false;

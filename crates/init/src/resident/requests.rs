@@ -85,6 +85,11 @@ impl Life {
                 };
                 self.done(head.serial, errno.unwrap_or(0));
             }
+            Kind::KeepFreezer => {
+                let kept = sys::duplicate(fd);
+                sys::close(std::mem::replace(&mut self.freezer, kept));
+                self.done(head.serial, if kept < 0 { libc::EBADF } else { 0 });
+            }
             Kind::Look
             | Kind::Read
             | Kind::Write

@@ -381,6 +381,19 @@ fn write(fd: i32, bytes: &[u8]) -> Result<usize, Errno> {
     check(unsafe { raw(libc::SYS_write, [int(fd), bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]) })
 }
 
+/// A second number for the same file, closed by execve.
+pub(super) fn duplicate(fd: i32) -> i32 {
+    let command = int(libc::F_DUPFD_CLOEXEC);
+    plain(libc::SYS_fcntl, [int(fd), command, 3, 0, 0, 0]).map_or(-1, |fd| fd as i32)
+}
+
+/// Lets go on what a freezer has stopped.
+pub(super) fn thaw(freezer: i32) {
+    if freezer >= 0 {
+        let _ = write(freezer, b"THAWED");
+    }
+}
+
 pub(super) fn set_nonblocking(fd: i32) {
     let flags = plain(libc::SYS_fcntl, [int(fd), int(libc::F_GETFL), 0, 0, 0, 0]).unwrap_or(0);
     let flags = flags | libc::O_NONBLOCK as usize;

@@ -52,6 +52,7 @@ kinds! {
     Forget = 6, "0: process. Its streams are let go; not answered.";
     KillAll = 7, "Ends every process. Answered when none is left.";
     SignalAll = 8, "0: signal, to every process but PID 1.";
+    KeepFreezer = 9, "A descriptor: what to write THAWED to when the lease is over, as who stands still cannot end.";
     Look = 10, "0: 1 for a directory to be listed. Bytes: path. Answered by Done with a descriptor.";
     Read = 11, "Bytes: path. Answered by Done with a descriptor.";
     Write = 12, "0: mode. Bytes: path. Answered by Done with a descriptor and, in word 1, 1 when it must be put in its place.";

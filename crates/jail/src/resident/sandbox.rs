@@ -335,6 +335,7 @@ impl Resident {
             return Err(errors::ended());
         }
         let (grouping, init, identity) = (self.grouping.clone(), self.pid, self.identity());
+        let had_freezer = self.grouping.freezer_place().is_some();
         let by_group = tokio::task::spawn_blocking(move || match frozen {
             true => grouping.stop(init, &identity),
             false => grouping.go(),
@@ -348,6 +349,12 @@ impl Resident {
                 result.map_err(|error| errors::group(&error))?;
             }
             None => self.signal_all(if frozen { libc::SIGSTOP } else { libc::SIGCONT }).await?,
+        }
+        if let Some(place) = self.grouping.freezer_place().filter(|_| !had_freezer) {
+            // For the end of its lease: nobody else would let the others go on then.
+            let file = std::fs::File::options().write(true).open(place.join("freezer.state"));
+            let file = file.map_err(|error| errors::group(&error))?;
+            self.connection.ask(Kind::KeepFreezer, &[], &[], Some(file.as_fd())).await?;
         }
         self.connection.is_paused.store(frozen, Ordering::Release);
         let freezer = self.grouping.freezer_place();
