@@ -1,4 +1,5 @@
-//! The OpenRPC document, made from the types.
+//! The OpenRPC document, made from the types. Any method can answer with any of the errors,
+//! so they are listed once.
 
 use serde_json::{Value, json};
 
@@ -21,9 +22,6 @@ pub fn document() -> Value {
                 "paramStructure": "by-name",
                 "params": parameters_of(&parameters, generator.definitions()),
                 "result": { "name": "result", "schema": answer },
-                "errors": Kind::ALL.iter().map(|kind| json!({
-                    "$ref": format!("#/components/errors/{}", kind.name()),
-                })).collect::<Vec<_>>(),
             });
             if !method.aliases.is_empty() {
                 described["x-aliases"] = json!(method.aliases);
@@ -49,8 +47,21 @@ pub fn document() -> Value {
             "license": { "name": "Apache-2.0" },
         },
         "methods": methods,
-        "components": { "schemas": generator.take_definitions(true), "errors": errors },
+        "components": { "schemas": used(&methods, generator.take_definitions(true)), "errors": errors },
     })
+}
+
+/// The definitions that are referred to: those of parameters are not, once each parameter is
+/// told by itself.
+fn used(
+    methods: &[Value],
+    mut definitions: serde_json::Map<String, Value>,
+) -> serde_json::Map<String, Value> {
+    let text = |value: &Value| value.to_string();
+    let mut all: String = methods.iter().map(text).collect();
+    all.extend(definitions.values().map(text));
+    definitions.retain(|name, _| all.contains(&format!("#/components/schemas/{name}\"")));
+    definitions
 }
 
 /// One content descriptor for each field of the object that the parameters are.

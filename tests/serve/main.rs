@@ -1,0 +1,19 @@
+//! `capsule serve` from outside: the binary, over loopback, with jails.
+//!
+//! The suite is the one that the crate's own tests run against plain processes.
+
+#[path = "../../crates/server/tests/suite/mod.rs"]
+mod suite;
+
+mod faults;
+mod server;
+mod survival;
+
+use server::Serve;
+
+crate::suite!(site);
+
+/// A server for each test: it must end, and clean up, in whatever state the test left it.
+fn site() -> Serve {
+    Serve::start(&[])
+}
