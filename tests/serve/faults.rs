@@ -110,3 +110,20 @@ fn memory_stays_small() {
     let kibibytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(kibibytes < 64 << 10, "{kibibytes} KiB");
 }
+
+/// Many timeouts in one sandbox leave nothing that adds up.
+#[test]
+fn timeouts_do_not_add_up() {
+    let serve = Serve::start(&[]);
+    let id = serve.create();
+    for _ in 0..140 {
+        let params = json!({ "id": id, "cmd": ["sleep", "100"], "timeout_ms": 1 });
+        // It may not even have started by then.
+        let done = serve.call("sandbox.v1.exec", params);
+        assert!(done.map_or_else(
+            |refused| refused.code == -32004,
+            |done| done["timed_out"] == json!(true)
+        ));
+    }
+    assert_eq!(serve.shell(&id, "echo fine"), "fine\n");
+}

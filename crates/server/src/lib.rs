@@ -13,6 +13,7 @@
 mod guard;
 mod live;
 mod log;
+mod memory;
 mod metrics;
 mod model;
 pub mod request;

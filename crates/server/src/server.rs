@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use crate::guard::{Identities, Pages};
 use crate::live::{AdoptError, Bounds, Registry, Template};
 use crate::log;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::service::Service;
 use crate::store::{Folder, Store, StoreError};
@@ -26,8 +27,8 @@ use crate::transport::{Doors, Http, Listener, accept};
 /// Connections and WebSockets that may be open at one time.
 const CONNECTIONS: u32 = 4_096;
 const SOCKETS: usize = 2_048;
-/// KiB of bodies that are held in memory at one time.
-const BODIES: usize = 256 << 10;
+/// Bytes that callers can make the server hold at one time, all of them together.
+const MEMORY: usize = 256 << 20;
 /// How long requests that are under way have to end when the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long the removal of all sandboxes may take then.
@@ -153,7 +154,12 @@ impl Server {
         let listener = listen(&settings.listen).await?;
         let doors = Arc::new(Doors::new(CONNECTIONS));
         let metrics = Arc::new(Metrics::default());
-        let service = Service { registry: Arc::clone(&registry), store: store.clone(), metrics };
+        let service = Service {
+            registry: Arc::clone(&registry),
+            store: store.clone(),
+            metrics,
+            memory: Memory::new(MEMORY),
+        };
         let pages = match (&settings.listen, needs_key) {
             (Listen::Unix(_), _) | (_, true) => Pages::of_any_name(settings.origins.clone()),
             (Listen::Tcp(_), false) => Pages::of_names(&settings.hosts, settings.origins.clone()),
@@ -163,7 +169,6 @@ impl Server {
             pages,
             identities: Identities::new(needs_key, settings.rate, store),
             doors: Arc::clone(&doors),
-            memory: Semaphore::new(BODIES),
             sockets: Arc::new(Semaphore::new(SOCKETS)),
         });
         let address = listener.address();

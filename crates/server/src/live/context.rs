@@ -13,9 +13,9 @@ use super::Live;
 use super::sandbox::lock;
 
 /// Longest file of a context that is believed.
-const LONGEST: usize = 1 << 20;
+const LONGEST: usize = 256 << 10;
 /// Most contexts of a sandbox.
-pub(crate) const MOST_CONTEXTS: usize = 64;
+pub(crate) const MOST_CONTEXTS: usize = 16;
 /// Variables that are the shell's own.
 const OWN: [&str; 4] = ["_", "OLDPWD", "PWD", "SHLVL"];
 

@@ -12,7 +12,7 @@ mod running;
 mod sandbox;
 
 pub(crate) use context::{Context, MOST_CONTEXTS, command as context_command, take_up};
-pub(crate) use exec::{Finished, Limits as ExecLimits, run};
+pub(crate) use exec::{Finished, Limits as ExecLimits, kill_tree, run};
 pub(crate) use program::{code_command, login_shells, program};
 pub(crate) use registry::{AdoptError, Bounds, Order, Registry};
 pub(crate) use running::{Attached, Heard, Running};

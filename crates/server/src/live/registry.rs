@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use capsule_backend::sandbox::{Process, Reach, Sandboxes};
+use capsule_backend::sandbox::Sandboxes;
 use capsule_spec::{ByteSize, ErrorCode, Failure, Limits, nearest};
 
 use super::sandbox::{Birth, lock};
-use super::{Live, Running, Template, keeper};
+use super::{Live, Running, Template, keeper, kill_tree};
 use crate::log;
 use crate::model::{Event, Lease, State, new_id};
 use crate::request::{ResourceLimits, no_sandbox};
@@ -227,7 +227,7 @@ impl Registry {
         for process in sandbox.processes().await? {
             match rows.iter().find(|row| row.number == process.number()) {
                 Some(row) => Running::adopt(live, process, row, self.store.clone()),
-                None => end(&*process).await,
+                None => drop(kill_tree(process)),
             }
         }
         Ok(())
@@ -257,11 +257,6 @@ impl All {
             self.by_key.insert((Arc::clone(&live.owner), key.clone()), Arc::clone(live));
         }
     }
-}
-
-async fn end(process: &dyn Process) {
-    // It may end in this moment, which is as well.
-    let _ = process.signal(libc::SIGKILL, Reach::Tree).await;
 }
 
 fn birth(row: SandboxRow, template: Arc<Template>) -> Birth {

@@ -20,6 +20,7 @@ use capsule_spec::{ErrorCode, Failure};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::exec::spawn;
 use super::sandbox::lock;
 use super::{InUse, Live};
 use crate::model::{Piece, Ring};
@@ -74,20 +75,17 @@ impl Running {
             let message = format!("the sandbox has {most} processes running, which is the limit");
             return Err(Failure::new(ErrorCode::ServerLimit, message).detail("limit", most));
         }
-        let process = used.sandbox()?.spawn(program).await?;
+        let spawned = spawn(used, program).await?;
         let deadline = deadline.map(|deadline| SystemTime::now() + deadline);
         let row = ProcessRow {
-            number: process.number(),
+            number: spawned.process().number(),
             command: program.command.clone(),
             started: milliseconds(SystemTime::now()),
             terminal: program.terminal.is_some(),
             deadline: deadline.map(milliseconds),
         };
-        if let Err(error) = store.insert_process(live.id.clone(), row.clone()).await {
-            let _ = process.signal(libc::SIGKILL, Reach::Tree).await;
-            return Err(error.into());
-        }
-        Ok(Self::keep(live, process, &row, store))
+        store.insert_process(live.id.clone(), row.clone()).await?;
+        Ok(Self::keep(live, spawned.take(), &row, store))
     }
 
     /// Goes on with a process that an earlier server started.

@@ -201,11 +201,19 @@ impl Live {
     }
 
     /// The backend's process of this number, whoever started it.
+    ///
+    /// # Errors
+    /// There is none, or it has ended.
     pub(crate) fn any_process(&self, number: u64) -> Result<Arc<dyn Process>, Failure> {
         if let Some(foreground) = lock(&self.foreground).get(&number) {
             return Ok(Arc::clone(&foreground.process));
         }
-        self.process(number).map(|running| Arc::clone(&running.process))
+        let running = self.process(number)?;
+        if running.exit().is_some() {
+            let message = format!("process {number} has ended");
+            return Err(Failure::new(ErrorCode::ProcessEnded, message));
+        }
+        Ok(Arc::clone(&running.process))
     }
 
     pub(crate) fn processes(&self) -> Vec<Arc<Running>> {

@@ -78,7 +78,7 @@ pub(super) fn command(cmd: &[String]) -> Result<(), Failure> {
     no_nul("cmd", cmd.iter())
 }
 
-pub(super) fn environment(env: &BTreeMap<String, String>) -> Result<(), Failure> {
+pub(crate) fn environment(env: &BTreeMap<String, String>) -> Result<(), Failure> {
     let bytes: usize = env.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
     if env.len() > MOST_WORDS || bytes > MOST_ARGUMENTS {
         let message = format!("env has more than {MOST_WORDS} variables or {MOST_ARGUMENTS} bytes");

@@ -33,4 +33,4 @@ pub use processes::{
 };
 pub use table::{Answers, Method, Request, RequestError};
 
-pub(crate) use check::{absolute, decoded, no_sandbox};
+pub(crate) use check::{absolute, decoded, environment as check_environment, no_sandbox};

@@ -8,18 +8,20 @@ use capsule_spec::{ErrorCode, Failure};
 
 use super::{Caller, Service};
 use crate::live::{
-    Context, ExecLimits, Finished, InUse, MOST_CONTEXTS, code_command, context_command, lock,
-    program, run, take_up,
+    Context, ExecLimits, Finished, InUse, MOST_CONTEXTS, code_command, context_command, ended,
+    lock, program, run, take_up,
 };
 use crate::request::{
     Batch, BatchAnswer, DEFAULT_DIRECTORY, Done, Exec, ExecAnswer, Language, OpenContext, RunCode,
-    SetEnv, absolute,
+    SetEnv, absolute, check_environment,
 };
 use crate::rpc::{Kind, Refusal};
 use crate::store::{Execution, milliseconds};
 
 /// How much of a command's output the log keeps.
 const LOGGED: usize = 2_048;
+/// How many words of a command.
+const LOGGED_WORDS: usize = 32;
 
 impl Service {
     pub(super) async fn exec(&self, caller: &Caller, exec: Exec) -> Result<ExecAnswer, Refusal> {
@@ -44,7 +46,13 @@ impl Service {
             stderr: usize::try_from(exec.max_stderr_bytes).unwrap_or(usize::MAX),
             processes: self.registry.bounds.processes,
         };
-        let finished = run(used, &program, input, limits).await?;
+        let finished = run(used, &program, input, limits, &self.memory).await?;
+        // It was not the command that ended, but all around it.
+        if finished.ended.is_some_and(|ended| ended.signal == Some(libc::SIGKILL))
+            && !live.state().lives()
+        {
+            return Err(ended());
+        }
         let answer = answer(&finished, exec.base64);
         self.metrics.executions.add(1);
         self.log(caller, &exec, started, &answer);
@@ -59,7 +67,7 @@ impl Service {
             owner: caller.owner.to_string(),
             request: caller.request.to_string(),
             started: milliseconds(started),
-            command: exec.cmd.iter().map(|word| head(word)).collect(),
+            command: exec.cmd.iter().take(LOGGED_WORDS).map(|word| head(word)).collect(),
             exit_code: answer.exit_code,
             timed_out: answer.timed_out,
             duration: i64::try_from(answer.duration_ms).unwrap_or(i64::MAX),
@@ -122,15 +130,13 @@ impl Service {
         let used = self.enter(caller, &set.id, Kind::ExecFailed)?;
         {
             let mut environment = lock(&used.live().environment);
-            let names = environment.len() + set.env.len();
-            if names > 4_096 {
-                let message = format!("the sandbox would have {names} variables; it can have 4096");
-                return Err(Refusal::new(Kind::LimitReached, ErrorCode::ServerLimit, message));
-            }
-            for name in &set.unset {
-                environment.remove(name);
-            }
-            environment.extend(set.env);
+            let mut changed = environment.clone();
+            changed.retain(|name, _| !set.unset.contains(name));
+            changed.extend(set.env);
+            // Each request is bounded; what they add up to has to be as well.
+            check_environment(&changed)
+                .map_err(|failure| Refusal::of(Kind::InvalidParams, failure))?;
+            *environment = changed;
         }
         self.remember(used.live()).await?;
         Ok(Done::OK)

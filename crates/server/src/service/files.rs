@@ -88,8 +88,8 @@ impl Service {
         if download.size > LARGEST_READ {
             return Err(too_large(download.size));
         }
-        let mut text = String::with_capacity(download.size as usize / 3 * 4 + 64);
-        text.push_str("{\"content\":\"");
+        let mut text = String::from("{\"content\":\"");
+        let mut held = self.memory.hold();
         // Base64 goes by threes, and a read ends where it wants.
         let mut rest: Vec<u8> = Vec::new();
         let mut total = 0;
@@ -102,6 +102,10 @@ impl Service {
             // It may grow while it is read.
             if total > LARGEST_READ {
                 return Err(too_large(total));
+            }
+            if !held.grow(bytes.len()) {
+                let message = "the server holds too many large answers";
+                return Err(Refusal::new(Kind::LimitReached, ErrorCode::ServerLimit, message));
             }
             rest.extend_from_slice(&bytes);
             let whole = rest.len() / 3 * 3;

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::live::{InUse, Live, Registry};
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::request::Request;
 use crate::rpc::{DOCUMENT, Kind, Refusal};
@@ -51,6 +52,7 @@ pub(crate) struct Service {
     pub(crate) registry: Arc<Registry>,
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) memory: Arc<Memory>,
 }
 
 impl Service {

@@ -8,7 +8,7 @@ use capsule_spec::{ErrorCode, Failure};
 
 use super::exec::refused;
 use super::{Caller, Events, Service};
-use crate::live::{InUse, Live, Running, login_shells, program};
+use crate::live::{InUse, Live, Running, kill_tree, login_shells, program};
 use crate::model::rfc3339;
 use crate::request::ExecStream;
 use crate::request::{
@@ -218,11 +218,7 @@ impl Session {
 impl Drop for Owned {
     fn drop(&mut self) {
         if self.0.exit().is_none() {
-            let process = Arc::clone(&self.0.process);
-            tokio::spawn(async move {
-                // It may end in this moment, which is as well.
-                let _ = process.signal(libc::SIGKILL, Reach::Tree).await;
-            });
+            kill_tree(Arc::clone(&self.0.process));
         }
     }
 }

@@ -10,10 +10,13 @@ use capsule_spec::ErrorCode;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::sync::mpsc;
 
+use crate::memory::Held;
 use crate::rpc::{Kind, Refusal};
 
 /// How long a peer may send nothing while a body is expected.
 const SILENCE: Duration = Duration::from_secs(30);
+/// How long a body may take that is held in memory.
+const WHOLE: Duration = Duration::from_secs(120);
 
 /// A body to send.
 pub(super) enum Body {
@@ -84,19 +87,33 @@ pub(super) async fn next(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> 
 }
 
 /// All of a body, if it is not too large.
-pub(super) async fn whole(mut body: Incoming, most: usize) -> Result<Vec<u8>, Refusal> {
+pub(super) async fn whole(
+    mut body: Incoming,
+    most: usize,
+    held: &mut Held,
+) -> Result<Vec<u8>, Refusal> {
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if declared > most {
         return Err(too_large(most));
     }
-    let mut bytes = Vec::with_capacity(declared);
-    while let Some(piece) = next(&mut body).await? {
-        if bytes.len() + piece.len() > most {
-            return Err(too_large(most));
+    let mut bytes = Vec::new();
+    let read = async {
+        while let Some(piece) = next(&mut body).await? {
+            if bytes.len() + piece.len() > most {
+                return Err(too_large(most));
+            }
+            if !held.grow(piece.len()) {
+                let message = "the server holds too many large bodies";
+                return Err(Refusal::new(Kind::LimitReached, ErrorCode::ServerLimit, message));
+            }
+            bytes.extend_from_slice(&piece);
         }
-        bytes.extend_from_slice(&piece);
+        Ok(())
+    };
+    match tokio::time::timeout(WHOLE, read).await {
+        Ok(read) => read.map(|()| bytes),
+        Err(_) => Err(broken("the body did not come in time")),
     }
-    Ok(bytes)
 }
 
 fn broken(message: &str) -> Refusal {

@@ -27,8 +27,6 @@ pub(crate) struct Http {
     pub(crate) pages: Pages,
     pub(crate) identities: Identities,
     pub(crate) doors: Arc<Doors>,
-    /// KiB of bodies that may be held in memory at one time, for everybody together.
-    pub(crate) memory: Semaphore,
     /// One permit for each open WebSocket.
     pub(crate) sockets: Arc<Semaphore>,
 }

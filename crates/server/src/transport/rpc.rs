@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use capsule_spec::{ErrorCode, Failure};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Request as HttpRequest, Response, StatusCode};
 use serde_json::value::RawValue;
@@ -33,12 +33,8 @@ pub(super) async fn answer(
         return Ok(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
     let message = {
-        let hint = request.body().size_hint();
-        let most = hint.upper().unwrap_or(LARGEST as u64).min(LARGEST as u64);
-        let kibibytes = u32::try_from(most / 1024 + 1).unwrap_or(u32::MAX);
-        let held = http.memory.acquire_many(kibibytes).await;
-        let _held = held.expect("it is never closed");
-        match body::whole(request.into_body(), LARGEST).await {
+        let mut held = http.service.memory.hold();
+        match body::whole(request.into_body(), LARGEST, &mut held).await {
             Ok(body) => read(&body),
             Err(refusal) if refusal.kind == Kind::LimitReached => {
                 return Ok(json(StatusCode::PAYLOAD_TOO_LARGE, error(None, &refusal)));

@@ -129,9 +129,9 @@ pub(super) async fn terminal(
             (Line::owning(session, Speaks::Bytes, has_control), 0)
         }
     };
-    http.service.metrics.terminals.add(1);
     let http = Arc::clone(http);
     Ok(opening.then(move |socket| async move {
+        http.service.metrics.terminals.add(1);
         converse(&http, &caller, line, from, socket).await;
         http.service.metrics.terminals.sub(1);
     }))

@@ -28,9 +28,8 @@ pub fn time_is_kept(site: &Site) {
     let ended = site.call("sandbox.v1.exec", params);
     let took = began.elapsed();
     assert!((Duration::from_millis(990)..Duration::from_millis(2_000)).contains(&took), "{took:?}");
-    if let Ok(done) = &ended {
-        assert_ne!(done["exit_code"], json!(0), "{done}");
-    }
+    let ended = ended.unwrap_err();
+    assert_eq!((ended.code, &*ended.error_code), (-32005, "E3014"));
     until(|| state(site, &id).is_none());
     let states: Vec<Value> =
         watched.all().into_iter().map(|(_, data)| data["state"].clone()).collect();

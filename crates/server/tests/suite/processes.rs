@@ -83,6 +83,8 @@ pub fn input_and_signals(site: &Site) {
     site.call("sandbox.v1.kill", json!({ "id": id, "process": process })).unwrap();
     let exit = wait(site, &id, process);
     assert_eq!((&exit["exit_code"], &exit["signal"]), (&json!(137), &json!(9)));
+    let twice = site.call("sandbox.v1.kill", json!({ "id": id, "process": process })).unwrap_err();
+    assert_eq!((twice.code, &*twice.error_code), (-32005, "E3015"));
     let refused = site.call("sandbox.v1.kill", json!({ "id": id, "process": 99_999 })).unwrap_err();
     assert_eq!((refused.code, &*refused.error_code), (-32002, "E1016"));
     // One with a time of its own.
