@@ -1,7 +1,9 @@
 //! `capsule serve` from outside: the binary, over loopback, with jails.
 //!
 //! The suite is the one that the crate's own tests run against plain processes.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail with them")]
 
+#[allow(unreachable_pub, reason = "another crate has it, too")]
 #[path = "../../crates/server/tests/suite/mod.rs"]
 mod suite;
 

@@ -1,4 +1,5 @@
 //! The suite against sandboxes without walls, in a server of this process.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail with them")]
 
 mod own;
 #[allow(unreachable_pub, reason = "other crates include it, too")]

@@ -108,9 +108,8 @@ pub fn expiry_is_told(site: &Site) {
     let began = Instant::now();
     let mut socket = site.socket(&format!("/terminal/{id}"));
     let reason = loop {
-        match socket.read().unwrap() {
-            Message::Close(frame) => break frame.unwrap(),
-            _ => {}
+        if let Message::Close(frame) = socket.read().unwrap() {
+            break frame.unwrap();
         }
     };
     assert_eq!((u16::from(reason.code), reason.reason.as_str()), (4001, "the sandbox is expiring"));
