@@ -41,7 +41,8 @@ pub(crate) struct Running {
     pub(crate) command: Vec<String>,
     pub(crate) started: SystemTime,
     pub(crate) terminal: bool,
-    pub(crate) process: Arc<dyn Process>,
+    /// None once it has ended: the handle holds descriptors, and a place in the backend.
+    process: Mutex<Option<Arc<dyn Process>>>,
     output: Mutex<Output>,
     /// Counts what was added, and the end.
     added: watch::Sender<u64>,
@@ -109,7 +110,7 @@ impl Running {
             command: row.command.clone(),
             started: time(row.started),
             terminal: row.terminal,
-            process,
+            process: Mutex::new(Some(Arc::clone(&process))),
             output: Mutex::new(Output {
                 ring: Ring::new(KEPT),
                 readers: HashMap::new(),
@@ -126,13 +127,19 @@ impl Running {
             let left = time(deadline).duration_since(SystemTime::now());
             Instant::now() + left.unwrap_or_default()
         });
-        tokio::spawn(Arc::clone(&running).pump(live.id.clone(), deadline, store));
+        tokio::spawn(Arc::clone(&running).pump(process, live.id.clone(), deadline, store));
         running
     }
 
-    async fn pump(self: Arc<Self>, sandbox: String, deadline: Option<Instant>, store: Store) {
+    async fn pump(
+        self: Arc<Self>,
+        process: Arc<dyn Process>,
+        sandbox: String,
+        deadline: Option<Instant>,
+        store: Store,
+    ) {
         {
-            let drained = self.drain();
+            let drained = self.drain(&*process);
             tokio::pin!(drained);
             let over = async {
                 match deadline {
@@ -145,12 +152,14 @@ impl Running {
                 () = over => {
                     self.timed_out.store(true, Ordering::SeqCst);
                     // It may end in this moment, which is as well.
-                    let _ = self.process.signal(libc::SIGKILL, Reach::Tree).await;
+                    let _ = process.signal(libc::SIGKILL, Reach::Tree).await;
                     drained.await;
                 }
             }
         }
-        let ended = self.process.ended().await;
+        let ended = process.ended().await;
+        drop(process);
+        *lock(&self.process) = None;
         {
             let mut output = lock(&self.output);
             output.is_over = true;
@@ -164,10 +173,10 @@ impl Running {
         let _ = store.remove_process(sandbox, self.number).await;
     }
 
-    async fn drain(&self) {
+    async fn drain(&self, process: &dyn Process) {
         loop {
             self.room().await;
-            let Some((channel, bytes)) = self.process.output().await else { return };
+            let Some((channel, bytes)) = process.output().await else { return };
             lock(&self.output).ring.push(channel, bytes);
             self.added.send_modify(|count| *count += 1);
         }
@@ -186,6 +195,11 @@ impl Running {
                 return;
             }
         }
+    }
+
+    /// The backend's process, until it has ended.
+    pub(crate) fn process(&self) -> Option<Arc<dyn Process>> {
+        lock(&self.process).clone()
     }
 
     /// How it ended, if it did.

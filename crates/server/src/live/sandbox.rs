@@ -208,12 +208,9 @@ impl Live {
         if let Some(foreground) = lock(&self.foreground).get(&number) {
             return Ok(Arc::clone(&foreground.process));
         }
-        let running = self.process(number)?;
-        if running.exit().is_some() {
-            let message = format!("process {number} has ended");
-            return Err(Failure::new(ErrorCode::ProcessEnded, message));
-        }
-        Ok(Arc::clone(&running.process))
+        self.process(number)?.process().ok_or_else(|| {
+            Failure::new(ErrorCode::ProcessEnded, format!("process {number} has ended"))
+        })
     }
 
     pub(crate) fn processes(&self) -> Vec<Arc<Running>> {

@@ -63,7 +63,7 @@ impl Service {
         let keeps_input = exec.input;
         let (used, running) = self.started(caller, exec.into_start()).await?;
         if !keeps_input {
-            running.process.close_input();
+            running.process().iter().for_each(|process| process.close_input());
         }
         Ok(Session { used, running: Owned(running) })
     }
@@ -217,8 +217,8 @@ impl Session {
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        if self.0.exit().is_none() {
-            kill_tree(Arc::clone(&self.0.process));
+        if let Some(process) = self.0.process() {
+            kill_tree(process);
         }
     }
 }

@@ -56,7 +56,7 @@ fn status(refusal: &Refusal) -> StatusCode {
         (Kind::NotAuthorized, _) => StatusCode::UNAUTHORIZED,
         (Kind::ForeignOrigin, _) | (_, ErrorCode::FileDenied) => StatusCode::FORBIDDEN,
         (Kind::NotFound, _) | (_, ErrorCode::FileNotFound) => StatusCode::NOT_FOUND,
-        (Kind::LimitReached, _) => StatusCode::TOO_MANY_REQUESTS,
+        (Kind::LimitReached, _) | (_, ErrorCode::ProcessLimit) => StatusCode::TOO_MANY_REQUESTS,
         (_, ErrorCode::DiskLimit) => StatusCode::INSUFFICIENT_STORAGE,
         (Kind::Internal, _) => StatusCode::INTERNAL_SERVER_ERROR,
         (Kind::ShuttingDown, _) => StatusCode::SERVICE_UNAVAILABLE,

@@ -269,13 +269,15 @@ async fn tell(
 
 /// Input and commands from the client.
 async fn hear(line: &Line, mut stream: SplitStream<Socket>) -> Option<Over> {
-    let process = &*line.running.process;
     loop {
         let message = match tokio::time::timeout(SILENCE, stream.next()).await {
             Ok(message) => message?.ok()?,
             // Not even an answer to a ping: nobody is there any more.
             Err(_) => return None,
         };
+        // What is said to a process that has ended is said to nobody; its exit is told.
+        let Some(process) = line.running.process() else { continue };
+        let process = &*process;
         match message {
             Message::Text(text) if line.has_control => match serde_json::from_str(&text) {
                 Ok(command) => obey(process, command).await,
