@@ -19,8 +19,8 @@ fn runs(argument: &str) -> bool {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let mut lines = processes.filter_map(|one| std::fs::read(one.path().join("cmdline")).ok());
     lines.any(|line| {
-        let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
-        words.last() == Some(argument.as_bytes())
+        let mut words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+        words.next_back() == Some(argument.as_bytes())
     })
 }
 
