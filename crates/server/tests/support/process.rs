@@ -92,8 +92,16 @@ impl Plain {
 
     pub(super) fn kill(&self, signal: i32) {
         if !self.has_ended() {
-            sys::kill(-self.pid, signal);
+            self.signal_all(signal);
         }
+    }
+
+    /// The group; in a terminal, where a shell gives each job a group of its own, the session.
+    fn signal_all(&self, signal: i32) {
+        if self.terminal.is_some() {
+            members(self.pid).into_iter().for_each(|pid| sys::kill(pid, signal));
+        }
+        sys::kill(-self.pid, signal);
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -107,6 +115,20 @@ impl Plain {
     fn over(&self) -> Failure {
         Failure::new(ErrorCode::ProcessEnded, format!("process {} has ended", self.number))
     }
+}
+
+/// The processes of a session.
+fn members(session: i32) -> Vec<i32> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let numbers = processes.filter_map(|one| one.file_name().to_str()?.parse().ok());
+    numbers
+        .filter(|pid: &i32| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // After the name, which ends with the last bracket: state, parent, group, session.
+            let fields = stat.rsplit(')').next().unwrap_or_default();
+            fields.split_whitespace().nth(3) == Some(&session.to_string())
+        })
+        .collect()
 }
 
 fn not_started(error: &std::io::Error, program: &Program) -> Failure {
@@ -190,7 +212,7 @@ impl Process for Plain {
             }
             match reach {
                 Reach::Process => sys::kill(self.pid, signal),
-                Reach::Tree => sys::kill(-self.pid, signal),
+                Reach::Tree => self.signal_all(signal),
             }
             if signal == libc::SIGKILL && reach == Reach::Tree {
                 self.ended().await;
