@@ -21,6 +21,7 @@ pub(crate) fn all() -> Vec<(&'static str, String)> {
         ("schema/command-response.schema.json", text(&response)),
         ("schema/errors.json", text(&errors())),
         ("schema/walls.json", text(&walls())),
+        ("schema/openrpc.json", text(&capsule_server::rpc::document())),
     ];
     // The tables of another machine have another list of old calls.
     if cfg!(target_arch = "x86_64") {

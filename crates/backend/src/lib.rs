@@ -7,6 +7,7 @@
 pub mod address;
 mod contract;
 pub mod guest;
+pub mod sandbox;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

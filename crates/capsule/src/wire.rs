@@ -1,14 +1,16 @@
 //! The only file that names concrete backends.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use capsule_backend::Backend;
 use capsule_backend::guest::Guests;
+use capsule_backend::sandbox::Sandboxes;
 use capsule_engine::{Backends, Language, Programs, Project};
 use capsule_jail::Jail;
 use capsule_jail::native::Native;
+use capsule_jail::resident::{LEASE, Residents};
 use capsule_spec::{ErrorCode, Failure};
 use capsule_wasm::{Language as Guest, PACKAGES, Prepared, Progress, Runtime};
 
@@ -28,6 +30,12 @@ pub(crate) fn backends() -> Vec<Box<dyn Backend>> {
 /// The jail, for callers that are not themselves in the foreground of a run.
 pub(crate) fn jail() -> Box<dyn Backend> {
     Box::new(Jail::default())
+}
+
+/// What makes sandboxes that live on, with its state below a server's data folder. To be
+/// called within a runtime of tokio.
+pub(crate) fn sandboxes(data: &Path) -> Result<Arc<dyn Sandboxes>, Failure> {
+    Ok(Residents::open(data.join("jails"), LEASE)?)
 }
 
 /// What runs tasks: a runtime for each language and set of packages, loaded when it is first

@@ -10,6 +10,7 @@
 mod command;
 mod reaper;
 mod report;
+pub mod resident;
 mod sys;
 
 pub use command::{CHANNEL, Command};

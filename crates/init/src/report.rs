@@ -20,6 +20,8 @@ pub enum Report {
     Files,
     /// The door's listener travels with this datagram.
     Door,
+    /// A resident PID 1 is there for its server.
+    Ready,
     /// The command and all that it started are gone.
     Ended(Ended),
 }
@@ -41,6 +43,7 @@ const FAILED: u64 = 1;
 const DOOR: u64 = 2;
 const ENDED: u64 = 3;
 const FILES: u64 = 4;
+const READY: u64 = 5;
 
 impl Report {
     /// The datagram.
@@ -51,6 +54,7 @@ impl Report {
             }
             Self::Door => [DOOR, 0, 0, 0, 0, 0, 0],
             Self::Files => [FILES, 0, 0, 0, 0, 0, 0],
+            Self::Ready => [READY, 0, 0, 0, 0, 0, 0],
             Self::Ended(ended) => {
                 let (read, written) = ended.io.unwrap_or_default();
                 [
@@ -88,6 +92,7 @@ impl Report {
             }),
             DOOR => Some(Self::Door),
             FILES => Some(Self::Files),
+            READY => Some(Self::Ready),
             ENDED => Some(Self::Ended(Ended {
                 wait_status: u32::try_from(words[1]).ok()?.cast_signed(),
                 started: words[2],
@@ -109,6 +114,7 @@ mod tests {
             Report::Failed { step: 3, item: 65535, errno: 13 },
             Report::Door,
             Report::Files,
+            Report::Ready,
             Report::Ended(Ended { wait_status: 9, started: 1, ended: u64::MAX, io: None }),
             Report::Ended(Ended { wait_status: 256, started: 1, ended: 2, io: Some((3, 4)) }),
         ] {

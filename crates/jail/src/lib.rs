@@ -20,6 +20,7 @@ mod landlock;
 pub mod lockdown;
 pub mod native;
 mod probe;
+pub mod resident;
 pub mod seccomp;
 mod supervisor;
 mod sys;

@@ -76,6 +76,9 @@ error_codes! {
     UnknownFunction = "E1011", Caller, false, "The program has no task of that name.";
     InvalidModule = "E1012", Caller, false, "The file is not a program in WebAssembly that can be run.";
     InvalidSource = "E1013", Caller, false, "The program's source cannot be used.";
+    UnknownTemplate = "E1014", Caller, false, "There is no template of that name.";
+    SandboxNotFound = "E1015", Caller, false, "There is no such sandbox.";
+    ProcessNotFound = "E1016", Caller, false, "There is no such process, or no such shell context, in the sandbox.";
     NamespacesUnavailable = "E2001", Host, false, "This host does not let this user create namespaces.";
     SetupFailed = "E2002", Host, false, "A wall of the jail could not be built.";
     MountFailed = "E2003", Caller, false, "A path could not be mounted into the jail.";
@@ -93,17 +96,29 @@ error_codes! {
     Interrupted = "E3007", Caller, true, "Capsule was told to stop before the command ended.";
     Raised = "E3008", Command, true, "The task raised an exception.";
     Crashed = "E3009", Command, true, "The task's sandbox was ended by a trap.";
+    FileNotFound = "E3010", Caller, false, "A file or directory does not exist inside the sandbox.";
+    FileDenied = "E3011", Caller, false, "A file or directory of the sandbox may not be read or changed.";
+    WrongFileKind = "E3012", Caller, false, "A path is another kind of file than was asked for.";
+    FileInTheWay = "E3013", Caller, false, "A name is taken, or a directory is not empty.";
+    SandboxEnded = "E3014", Caller, false, "The sandbox has ended, or is about to.";
+    ProcessEnded = "E3015", Caller, false, "The process has ended, or reads no input any more.";
+    WrongState = "E3016", Caller, true, "The sandbox is in a state in which this cannot be done.";
     MemoryLimit = "E4001", Limit, false, "The command used more memory than its limit.";
     ProcessLimit = "E4002", Limit, false, "The command tried to have more processes than its limit.";
     OutputLimit = "E4003", Limit, false, "The command wrote more output than its limit.";
     FuelExhausted = "E4004", Limit, false, "The task used up its compute budget.";
     CallLimit = "E4005", Limit, false, "The run made too many calls of tasks, or nested them too deeply.";
+    DiskLimit = "E4006", Limit, false, "The private files reached their limit of bytes or of files.";
+    ServerLimit = "E4007", Limit, true, "A limit of the server was reached: of sandboxes, processes, size or rate.";
     ForbiddenSystemCall = "E5001", Policy, false, "The command was killed for a system call that its profile forbids.";
     DeniedHost = "E5002", Policy, false, "The command tried to reach a host that is not allowed.";
     UnsafePath = "E5003", Policy, false, "A mount source goes through a symbolic link.";
+    NotAuthorized = "E5004", Policy, false, "The request carries no API key that the server knows.";
+    ForeignOrigin = "E5005", Policy, false, "The request came by way of a web page, or under a name that the server does not have.";
     SystemFailure = "E6001", Internal, true, "The operating system refused a call that should have succeeded.";
     OutOfResources = "E6002", Host, true, "This host is out of processes, descriptors or memory.";
     OutputClosed = "E6003", Host, false, "The output could not be delivered to the caller.";
+    StoreFailed = "E6004", Host, true, "The server's state could not be read or written.";
 }
 
 impl std::fmt::Display for ErrorCode {

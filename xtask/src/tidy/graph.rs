@@ -14,6 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("capsule-wasm", &["capsule-spec", "capsule-backend"]),
     ("capsule-engine", &["capsule-spec", "capsule-backend"]),
     ("capsule-bundle", &["capsule-spec"]),
+    ("capsule-server", &["capsule-spec", "capsule-backend"]),
     (
         "capsule",
         &[
@@ -23,11 +24,12 @@ const EDGES: &[(&str, &[&str])] = &[
             "capsule-wasm",
             "capsule-engine",
             "capsule-bundle",
+            "capsule-server",
         ],
     ),
     ("capsule-tests", &["capsule-spec"]),
     ("guest-link", &[]),
-    ("xtask", &["capsule-spec", "capsule-jail"]),
+    ("xtask", &["capsule-spec", "capsule-jail", "capsule-server"]),
 ];
 
 /// Packages that must not name others: a folder, the names that are foreign there,

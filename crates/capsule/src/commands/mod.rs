@@ -6,8 +6,10 @@ pub(crate) mod build;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod exec;
+pub(crate) mod keys;
 pub(crate) mod man;
 pub(crate) mod run;
+pub(crate) mod serve;
 pub(crate) mod worker;
 
 use std::process::ExitCode;
@@ -25,6 +27,10 @@ pub(crate) enum Verb {
     Build(build::Build),
     /// Run tasks for a program that asks on standard input; what SDKs talk to
     Worker(worker::Worker),
+    /// Serve sandboxes that live on, over JSON-RPC and WebSockets
+    Serve(serve::Serve),
+    /// Make, list and revoke the API keys of a server
+    Keys(keys::Keys),
     /// Tell what this host can enforce, and how to get the rest
     Doctor(doctor::Doctor),
     /// Try to break out of a sandbox on this host, and report what held
@@ -45,6 +51,8 @@ impl Verb {
             Self::Run(run) => run.run(),
             Self::Build(build) => build.run(),
             Self::Worker(worker) => worker.run(),
+            Self::Serve(serve) => serve.run(),
+            Self::Keys(keys) => keys.run(),
             Self::Doctor(doctor) => doctor.run(),
             Self::Attack(attack) => attack.run(),
             Self::Bench(bench) => bench.run(),

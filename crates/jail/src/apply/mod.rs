@@ -12,8 +12,9 @@ mod view;
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use capsule_init::resident::Settings;
 use capsule_init::{Command, Report};
 use capsule_spec::ErrorCode;
 
@@ -112,6 +113,34 @@ pub(crate) fn step_of(index: u16) -> Option<&'static Step> {
     STEPS.get(index).or_else(|| START_STEPS.get(index.checked_sub(STEPS.len())?))
 }
 
+/// Goes through the table; a step that fails is reported, and ends this process.
+fn build(inside: &mut Inside<'_>) {
+    for (index, step) in STEPS.iter().enumerate() {
+        inside.item.set(0);
+        if let Err(error) = (step.run)(inside) {
+            let report = Report::Failed {
+                step: index as u16,
+                item: inside.item.get(),
+                errno: error.raw_os_error().unwrap_or(libc::EIO),
+            };
+            let flags = rustix::net::SendFlags::NOSIGNAL;
+            let _ = rustix::net::send(inside.control, &report.encode(), flags);
+            sys::exit_now(1);
+        }
+    }
+}
+
+/// Builds the jail round this process, and becomes its PID 1 for as long as it lives.
+pub(crate) fn become_resident(
+    prepared: &Prepared,
+    settings: Settings,
+    control: BorrowedFd<'_>,
+    trees: &[Cell<Option<RawFd>>],
+) -> ! {
+    build(&mut Inside { prepared, control, item: Cell::new(0), trees, io_counters: None });
+    capsule_init::resident::run(settings)
+}
+
 /// Builds the jail round this process, becomes its PID 1 and runs the command.
 pub(crate) fn become_init(
     prepared: &Prepared,
@@ -120,19 +149,7 @@ pub(crate) fn become_init(
     trees: &[Cell<Option<RawFd>>],
 ) -> ! {
     let mut inside = Inside { prepared, control, item: Cell::new(0), trees, io_counters: None };
-    for (index, step) in STEPS.iter().enumerate() {
-        inside.item.set(0);
-        if let Err(error) = (step.run)(&mut inside) {
-            let report = Report::Failed {
-                step: index as u16,
-                item: inside.item.get(),
-                errno: error.raw_os_error().unwrap_or(libc::EIO),
-            };
-            let _ = rustix::net::send(control, &report.encode(), rustix::net::SendFlags::NOSIGNAL);
-            sys::exit_now(1);
-        }
-    }
-    use std::os::fd::AsRawFd;
+    build(&mut inside);
     let first = STEPS.len() as u16;
     capsule_init::run(
         command,

@@ -195,7 +195,10 @@ pub(super) fn mount_devices(inside: &mut Inside<'_>) -> io::Result<()> {
         mount_bind(source, path)?;
     }
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-    mount(c"devpts", c"dev/pts", c"devpts", flags, c"newinstance,ptmxmode=0666,mode=0620")?;
+    // All instances share the host's number of terminals (kernel.pty.max, 4096), so one
+    // jail must not be able to take them all.
+    let options = c"newinstance,ptmxmode=0666,mode=0620,max=256";
+    mount(c"devpts", c"dev/pts", c"devpts", flags, options)?;
     Ok(())
 }
 

@@ -5,13 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
+use serde::{Deserialize, Serialize};
 
 const ROOT: &str = "/sys/fs/cgroup";
 /// `CGROUP2_SUPER_MAGIC` of linux/magic.h.
 const CGROUP2_MAGIC: u32 = 0x6367_7270;
 
 /// A controller that a jail uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Controller {
     /// Memory of all processes together.
     Memory,
@@ -160,11 +162,21 @@ fn find_v1(own: &str) -> Layout {
 /// The own group of a hierarchy, so that limits from above go on to hold. In a
 /// container its path may not exist; then what is mounted is the own group.
 fn v1_parent(own: &str, controller: Controller) -> Option<PathBuf> {
-    let mount = Path::new(ROOT).join(controller.name());
+    named_parent(own, controller.name())
+}
+
+/// Where groups of the freezer are made, which only version 1 has.
+pub(super) fn freezer_parent() -> Option<PathBuf> {
+    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    named_parent(&own, "freezer")
+}
+
+fn named_parent(own: &str, wanted: &str) -> Option<PathBuf> {
+    let mount = Path::new(ROOT).join(wanted);
     let path = own.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
         let controllers = fields.next()?;
-        controllers.split(',').any(|name| name == controller.name()).then(|| fields.next())?
+        controllers.split(',').any(|name| name == wanted).then(|| fields.next())?
     })?;
     let own = mount.join(path.trim_start_matches('/'));
     [own, mount].into_iter().find(|parent| writable(parent))

@@ -3,6 +3,7 @@
 //! A supervisor holds a lock on its group, so that the next run can tell, and
 //! remove, what a supervisor that was killed left behind.
 
+mod freezer;
 mod layout;
 mod v1;
 mod v2;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use capsule_spec::{ExecutionId, Limits};
 
+pub(crate) use freezer::Freezer;
 pub(crate) use layout::{Controller, Layout};
 
 const PREFIX: &str = "capsule-";
@@ -100,6 +102,49 @@ impl Group {
         }
     }
 
+    /// Where it is: a directory for each hierarchy, with its controller in version 1.
+    pub(crate) fn places(&self) -> Vec<(Option<Controller>, PathBuf)> {
+        match self {
+            Self::V2(group) => vec![(None, group.path().to_owned())],
+            Self::V1(group) => group.places(),
+        }
+    }
+
+    /// A group that an earlier process made, as far as it is there; `None` if nothing is.
+    pub(crate) fn take_over(places: Vec<(Option<Controller>, PathBuf)>) -> Option<Self> {
+        let mut claims = Vec::new();
+        for (controller, path) in places {
+            // Empty ones may have been swept by others; each hierarchy for itself.
+            let Ok(claim) = Claim::take_over(path) else { continue };
+            match controller {
+                None => return Some(Self::V2(v2::Group::of(claim))),
+                Some(controller) => claims.push((controller, claim)),
+            }
+        }
+        (!claims.is_empty()).then(|| Self::V1(v1::Group::of(claims)))
+    }
+
+    /// Bytes of memory in use now.
+    pub(crate) fn memory(&self) -> Option<u64> {
+        match self {
+            Self::V2(group) => read_number(&group.path().join("memory.current")),
+            Self::V1(group) => group.memory(),
+        }
+    }
+
+    /// Whether [`Group::freeze`] can be used: in version 1 there is the [`Freezer`].
+    pub(crate) fn can_freeze(&self) -> bool {
+        matches!(self, Self::V2(_))
+    }
+
+    /// Stops every process of the group, and answers when they stand, or lets them go on.
+    pub(crate) fn freeze(&self, frozen: bool) -> io::Result<()> {
+        match self {
+            Self::V2(group) => group.freeze(frozen),
+            Self::V1(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// Removes the group. Its processes must be gone.
     pub(crate) fn remove(self) {
         match self {
@@ -135,6 +180,15 @@ impl Claim {
 
     fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Takes over a directory that an earlier process made.
+    fn take_over(path: PathBuf) -> io::Result<Self> {
+        let directory = File::open(&path)?;
+        // A sweep may hold the lock for a moment. Without the lock nothing is lost: a
+        // directory with processes in it cannot be removed.
+        lock(&directory);
+        Ok(Self { path, directory })
     }
 
     /// Removes the directory. It stays busy for a moment after its last process was reaped.

@@ -30,6 +30,21 @@ impl Group {
         Ok(group)
     }
 
+    pub(super) fn of(claims: Vec<(Controller, Claim)>) -> Self {
+        Self { claims }
+    }
+
+    pub(super) fn places(&self) -> Vec<(Option<Controller>, PathBuf)> {
+        let place = |(controller, claim): &(Controller, Claim)| {
+            (Some(*controller), claim.path().to_owned())
+        };
+        self.claims.iter().map(place).collect()
+    }
+
+    pub(super) fn memory(&self) -> Option<u64> {
+        read_number(&self.path(Controller::Memory)?.join("memory.usage_in_bytes"))
+    }
+
     pub(super) fn remove(&self) {
         self.claims.iter().for_each(|(_, claim)| claim.remove());
     }

@@ -21,6 +21,23 @@ impl Group {
         Ok(group)
     }
 
+    pub(super) fn of(claim: Claim) -> Self {
+        Self { claim }
+    }
+
+    /// Since Linux 5.2. Answers when all stand (cgroup.events).
+    pub(super) fn freeze(&self, frozen: bool) -> io::Result<()> {
+        fs::write(self.path().join("cgroup.freeze"), u8::from(frozen).to_string())?;
+        for _ in 0..1000 {
+            let stands = read_keyed(&self.path().join("cgroup.events"), "frozen") == Some(1);
+            if !frozen || stands {
+                return Ok(());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+
     fn limit(&self, limits: &Limits) -> io::Result<()> {
         let write = |file: &str, value: String| match fs::write(self.path().join(file), value) {
             // The controller is missing: the plan has said so, or has refused.

@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use capsule_backend::BackendError;
-use capsule_spec::{ErrorCode, Failure, HostRule};
+use capsule_spec::{ByteSize, ErrorCode, Failure, HostRule};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
 use crate::door::{self, DoorLimits, Verdict, Visit, VisitBook};
 use crate::landlock::Rules;
-use crate::plan::Plan;
+use crate::plan::{Identity, Plan};
 use crate::seccomp;
 use crate::sys::{self, Side};
 
@@ -28,8 +28,33 @@ const RESOLVER_FILES: [&str; 6] = [
     "/etc/services",
 ];
 
-/// A door at work.
-pub(super) struct Door {
+/// What a door goes by.
+#[derive(Clone)]
+pub(crate) struct Terms {
+    /// Hosts that it connects to.
+    pub(crate) rules: Vec<HostRule>,
+    /// Bytes that may come in; none is no limit.
+    pub(crate) download: Option<ByteSize>,
+    /// The Landlock ABI of this host.
+    pub(crate) landlock: u32,
+    /// The jail's; the door gets a host user beside it.
+    pub(crate) identity: Identity,
+}
+
+impl Terms {
+    /// Those of a run.
+    pub(super) fn of(plan: &Plan) -> Self {
+        Self {
+            rules: plan.door.clone(),
+            download: plan.download,
+            landlock: plan.landlock,
+            identity: plan.identity,
+        }
+    }
+}
+
+/// A door at work. It ends with the thread that opened it.
+pub(crate) struct Door {
     pid: i32,
     pidfd: OwnedFd,
     log: OwnedFd,
@@ -41,7 +66,7 @@ pub(super) struct Door {
 
 impl Door {
     /// Starts the door on a listener that lives in the jail's network.
-    pub(super) fn open(plan: &Plan, listener: OwnedFd) -> Result<Self, BackendError> {
+    pub(crate) fn open(terms: &Terms, listener: OwnedFd) -> Result<Self, BackendError> {
         let failed = |error: &io::Error| BackendError {
             failure: Failure::new(ErrorCode::DoorFailed, "the network door could not be opened"),
             internal: format!("door: {error}"),
@@ -51,7 +76,7 @@ impl Door {
         rustix::io::ioctl_fionbio(&log, true).map_err(|error| failed(&error.into()))?;
         let supervisor = rustix::process::getpid();
         match sys::fork().map_err(|error| failed(&error))? {
-            Side::Inside => stand(plan, supervisor, listener, log_inside),
+            Side::Inside => stand(terms, supervisor, listener, log_inside),
             Side::Outside { pid, pidfd } => Ok(Self {
                 pid,
                 pidfd,
@@ -64,7 +89,7 @@ impl Door {
     }
 
     /// Where to listen, as long as there is anything to be heard.
-    pub(super) fn log(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn log(&self) -> Option<BorrowedFd<'_>> {
         (!self.silent).then(|| self.log.as_fd())
     }
 
@@ -124,20 +149,20 @@ impl Drop for Door {
 }
 
 /// The life of the door's process.
-fn stand(plan: &Plan, supervisor: Pid, listener: OwnedFd, log: OwnedFd) -> ! {
-    let confined = confine(plan, supervisor, &listener, &log);
+fn stand(terms: &Terms, supervisor: Pid, listener: OwnedFd, log: OwnedFd) -> ! {
+    let confined = confine(terms, supervisor, &listener, &log);
     if confined.is_ok() {
         let mut limits = DoorLimits::default();
-        if let Some(most) = plan.download {
+        if let Some(most) = terms.download {
             limits.download = most.bytes();
         }
-        serve(listener, plan.door.clone(), limits, log);
+        serve(listener, terms.rules.clone(), limits, log);
     }
     sys::exit_now(1)
 }
 
 /// Takes everything away that a proxy does not need, before a stranger speaks to it.
-fn confine(plan: &Plan, supervisor: Pid, listener: &OwnedFd, log: &OwnedFd) -> io::Result<()> {
+fn confine(terms: &Terms, supervisor: Pid, listener: &OwnedFd, log: &OwnedFd) -> io::Result<()> {
     use rustix::process::{
         DumpableBehavior, Signal, getppid, set_dumpable_behavior, set_parent_process_death_signal,
         setsid,
@@ -150,8 +175,8 @@ fn confine(plan: &Plan, supervisor: Pid, listener: &OwnedFd, log: &OwnedFd) -> i
     sys::forget_streams()?;
     // A signal from the terminal is the supervisor's to act on.
     setsid()?;
-    let resolver = Rules::reading(plan.landlock, &RESOLVER_FILES);
-    let identity = &plan.identity;
+    let resolver = Rules::reading(terms.landlock, &RESOLVER_FILES);
+    let identity = &terms.identity;
     if identity.mapped_by_supervisor {
         let user = identity.outside_user + USER_OFFSET;
         sys::become_user(user, user)?;

@@ -5,13 +5,12 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use crate::cgroup::Group;
 use crate::plan::{Identity, ProcessRlimit};
 use crate::sys;
 
 /// PID 1 and all its descendants, as host process ids. Orphans become PID 1's
 /// children, so none is missed but for those that fork while this looks.
-pub(super) fn of(init: i32) -> Vec<i32> {
+pub(crate) fn of(init: i32) -> Vec<i32> {
     let mut found = vec![init];
     let mut next = 0;
     while let Some(pid) = found.get(next).copied() {
@@ -24,7 +23,7 @@ pub(super) fn of(init: i32) -> Vec<i32> {
     found
 }
 
-/// Moves every process of a jail into its group, and returns them.
+/// Moves every process of a jail into its group, as `attach` does it, and returns them.
 ///
 /// Once a process is in, so are its later children, so what can be missed is a
 /// process that came and whose parent went between two looks. A chain of forks
@@ -32,8 +31,8 @@ pub(super) fn of(init: i32) -> Vec<i32> {
 /// user is nobody else's, all processes of the host are looked through as well:
 /// the kernel lists them by rising number, and new ones have higher numbers. Two
 /// looks in a row must find nobody new.
-pub(super) fn attach_all(
-    group: &Group,
+pub(crate) fn attach_all(
+    attach: impl Fn(i32) -> io::Result<()>,
     init: i32,
     identity: &Identity,
 ) -> io::Result<HashSet<i32>> {
@@ -52,7 +51,7 @@ pub(super) fn attach_all(
             return Ok(attached);
         }
         for pid in fresh {
-            match group.attach(pid) {
+            match attach(pid) {
                 Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
                 result => result?,
             }
@@ -75,7 +74,7 @@ fn of_user(user: u32) -> impl Iterator<Item = i32> {
 
 /// Lifts each member's soft process limit to its hard one, which is a little above
 /// the group's: the limit refuses a fork before the group can, and is not counted.
-pub(super) fn leave_counting_to_group(members: &HashSet<i32>, limit: ProcessRlimit) {
+pub(crate) fn leave_counting_to_group(members: &HashSet<i32>, limit: ProcessRlimit) {
     for pid in members {
         sys::replace_process_limit(*pid, limit.soft, limit.hard);
     }
@@ -89,7 +88,7 @@ pub(super) fn leave_counting_to_group(members: &HashSet<i32>, limit: ProcessRlim
 /// PID 1 does not count: it is a copy of the supervisor, which may be a large program,
 /// and allocates nothing. Nor does the command before its execve, which has PID 1's
 /// memory (CLONE_VFORK).
-pub(super) fn memory(init: i32, files: Option<&OwnedFd>) -> u64 {
+pub(crate) fn memory(init: i32, files: Option<&OwnedFd>) -> u64 {
     let copy = status(init);
     let guests = of(init).into_iter().skip(1).map(status);
     let processes: u64 =

@@ -15,11 +15,11 @@
 //! One thread, one poll loop, no time limit on anything but the deadline itself.
 
 mod attendant;
-mod door;
+pub(crate) mod door;
 mod ending;
-mod members;
+pub(crate) mod members;
 mod processor;
-mod sources;
+pub(crate) mod sources;
 mod spawn;
 mod streams;
 mod verdict;
@@ -36,6 +36,9 @@ use crate::jail::Signals;
 use crate::plan::Plan;
 pub(crate) use attendant::{Attendant, Attended};
 use ending::Reason;
+pub(crate) use processor::Processor;
+pub(crate) use spawn::{clone_error, map_error, namespaces};
+pub(crate) use verdict::{not_executed, not_started};
 
 /// What the caller of a run wants of it.
 pub(crate) struct Caller {
@@ -118,7 +121,7 @@ impl<'a> Grouping<'a> {
             self.group = create(plan, self.layout)?;
         }
         let Some(group) = &self.group else { return Ok(None) };
-        let members = members::attach_all(group, init, &plan.identity)
+        let members = members::attach_all(|pid| group.attach(pid), init, &plan.identity)
             .map_err(|error| cgroup_error(&error))?;
         if let Some(limit) = plan.process_rlimit {
             members::leave_counting_to_group(&members, limit);

@@ -25,7 +25,7 @@ const LATEST: Duration = Duration::from_millis(50);
 const TICK: Duration = Duration::from_millis(10);
 
 /// When to look again if so much time may still be used.
-pub(super) fn next_look(left: Duration) -> Duration {
+pub(crate) fn next_look(left: Duration) -> Duration {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let soon = left / u32::try_from(processors).unwrap_or(u32::MAX);
     soon.clamp(SOONEST, LATEST)
@@ -33,7 +33,7 @@ pub(super) fn next_look(left: Duration) -> Duration {
 
 /// What was seen so far.
 #[derive(Debug, Default)]
-pub(super) struct Processor {
+pub(crate) struct Processor {
     /// By process and start, as numbers come again: what it used itself, in ticks.
     living: HashMap<(i32, u64), u64>,
     /// What those used that are not seen any more.
@@ -43,7 +43,7 @@ pub(super) struct Processor {
 
 impl Processor {
     /// Looks at all processes below `init`, and adds up.
-    pub(super) fn look(&mut self, init: i32) -> Duration {
+    pub(crate) fn look(&mut self, init: i32) -> Duration {
         let mut with_children = 0;
         let mut seen = HashMap::new();
         for pid in members::of(init) {

@@ -20,7 +20,7 @@ use crate::sys::{self, MountAttributes, Side};
 
 /// Opens every mount of the plan. Without the right to do so, the cloned process
 /// does it with the same rules.
-pub(super) fn open(
+pub(crate) fn open(
     plan: &Plan,
     notes: &mut Vec<String>,
 ) -> Result<Vec<PreparedMount>, BackendError> {
@@ -82,7 +82,7 @@ fn c_path(path: &Path) -> CString {
 }
 
 /// Why a mount source cannot be used, for the caller who named it.
-pub(super) fn refused(mount: &Mount, error: &io::Error) -> BackendError {
+pub(crate) fn refused(mount: &Mount, error: &io::Error) -> BackendError {
     let source = &mount.source;
     let failure = match error.raw_os_error() {
         Some(libc::ELOOP) => {
@@ -169,7 +169,7 @@ fn write_maps(pid: i32, user: u32, group: u32, identity: &Identity) -> io::Resul
 }
 
 /// Writes the maps of a jail, from outside as root or as the caller itself.
-pub(super) fn map_jail(pid: i32, identity: &Identity) -> io::Result<()> {
+pub(crate) fn map_jail(pid: i32, identity: &Identity) -> io::Result<()> {
     if !identity.mapped_by_supervisor {
         fs::write(format!("/proc/{pid}/setgroups"), "deny")?;
     }

@@ -133,7 +133,7 @@ impl Drop for Jail {
     }
 }
 
-fn namespaces(plan: &Plan) -> u64 {
+pub(crate) fn namespaces(plan: &Plan) -> u64 {
     const CLONE_NEWTIME: u64 = 0x80;
     let flags = libc::CLONE_NEWUSER
         | libc::CLONE_NEWNS
@@ -258,7 +258,7 @@ pub(crate) fn clone_error(error: &io::Error) -> BackendError {
     BackendError { failure, internal: format!("clone3: {error}") }
 }
 
-fn map_error(error: &io::Error) -> BackendError {
+pub(crate) fn map_error(error: &io::Error) -> BackendError {
     BackendError {
         failure: Failure::new(
             ErrorCode::NamespacesUnavailable,

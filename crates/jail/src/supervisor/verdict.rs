@@ -257,7 +257,10 @@ fn denied_host(end: &End, code: i32) -> Option<Failure> {
 }
 
 /// A run that never reached the command's first instruction.
-fn not_started(plan: &Plan, (step, item, errno): (u16, u16, i32)) -> Result<Failure, BackendError> {
+pub(crate) fn not_started(
+    plan: &Plan,
+    (step, item, errno): (u16, u16, i32),
+) -> Result<Failure, BackendError> {
     let error = std::io::Error::from_raw_os_error(errno);
     let Some(known) = step_of(step) else {
         return Err(super::system_error("build the jail", &error));
@@ -320,7 +323,7 @@ fn misplaced(mount: &Mount, errno: i32) -> Failure {
     failure.detail("source", &mount.source).detail("destination", destination)
 }
 
-fn not_executed(name: &str, errno: i32) -> Failure {
+pub(crate) fn not_executed(name: &str, errno: i32) -> Failure {
     match errno {
         libc::ENOENT | libc::ENOTDIR if name.contains('/') => {
             Failure::new(ErrorCode::CommandNotFound, format!("there is no {name} inside the jail"))

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::time::Timespec;
 
-use super::door::Door;
+use super::door::{Door, Terms};
 use super::ending::{Ending, Reason};
 use super::processor::{self, Processor};
 use super::spawn::Jail;
@@ -278,9 +278,11 @@ impl Watch<'_> {
                 self.next_tick = None;
             }
             Some(Report::Files) => self.files = descriptor,
+            // Only one that lives on says so.
+            Some(Report::Ready) => return Ok(false),
             Some(Report::Door) => {
                 if let Some(listener) = descriptor {
-                    self.door = Some(Door::open(self.plan, listener)?);
+                    self.door = Some(Door::open(&Terms::of(self.plan), listener)?);
                 }
             }
         }

@@ -1,0 +1,191 @@
+//! Sandboxes that live on in jails.
+//!
+//! ```text
+//!  Residents ── create ──▶ build: plan, clone, Ready ──▶ Resident ── spawn ──▶ Running
+//!     │                                                     │
+//!     │ state folder: NAME.sock, NAME.json                  │ Connection: one task, datagrams
+//!     │ adopt, sweep                                        ▼
+//!     └──────────── after kill -9 ─────────────────▶ PID 1 (capsule_init::resident)
+//! ```
+//!
+//! A sandbox costs one process and, in the server, a task and a few descriptors; no
+//! thread. What lives in PID 1 outlives the server: processes, and the ends of their
+//! streams. What lives here (the count of memory where no group counts it, the door)
+//! starts again when a sandbox is adopted.
+//!
+//! Owns: the state folder, control groups, the account of what is used. Refuses to know:
+//! who may use which sandbox, and for how long.
+
+mod build;
+mod connection;
+mod doors;
+mod errors;
+mod files;
+mod group;
+mod held;
+mod making;
+mod process;
+mod record;
+mod sandbox;
+mod state;
+mod sys;
+mod watch;
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Duration;
+
+use capsule_backend::Capabilities;
+use capsule_backend::guest::Pending;
+use capsule_backend::sandbox::{Made, Recipe, Sandbox, Sandboxes};
+use capsule_spec::{ErrorCode, Failure};
+
+use crate::host::Host;
+use crate::probe;
+use held::Held;
+use sandbox::Resident;
+use state::State;
+
+/// How long a sandbox lives on when its server has gone and none comes back.
+pub const LEASE: Duration = Duration::from_secs(300);
+
+/// All sandboxes of one state folder. One at a time: the folder is locked.
+pub struct Residents {
+    shared: Arc<Shared>,
+}
+
+/// What all sandboxes have in common.
+struct Shared {
+    state: State,
+    host: Host,
+    lease: Duration,
+    living: Mutex<HashMap<String, Weak<Resident>>>,
+    /// Names that somebody is making, finding or removing something of.
+    busy: Mutex<HashSet<String>>,
+    /// Host users of living sandboxes.
+    users: Mutex<HashSet<u32>>,
+    watch: watch::Watch,
+    doors: doors::Doors,
+}
+
+impl Residents {
+    /// Opens a state folder, which is made if it is not there, with mode 0700. To be
+    /// called, like all that follows, within a runtime of tokio.
+    ///
+    /// # Errors
+    /// When the folder cannot be used, or another server uses it.
+    pub fn open(folder: impl Into<PathBuf>, lease: Duration) -> Result<Arc<Self>, Failure> {
+        sys::raise_file_limit();
+        let state = State::open(folder.into())?;
+        let host = Host::read(true);
+        let shared = Arc::new(Shared {
+            state,
+            host,
+            lease,
+            living: Mutex::default(),
+            busy: Mutex::default(),
+            users: Mutex::default(),
+            watch: watch::Watch::default(),
+            doors: doors::Doors::default(),
+        });
+        Ok(Arc::new(Self { shared }))
+    }
+}
+
+impl Shared {
+    fn living(&self) -> MutexGuard<'_, HashMap<String, Weak<Resident>>> {
+        lock(&self.living)
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<Resident>> {
+        self.living().get(name).and_then(Weak::upgrade)
+    }
+
+    /// Takes a name, as long as the answer lives. Two who work on one sandbox would take its
+    /// PID 1 from each other.
+    fn reserve(self: &Arc<Self>, name: &str) -> Result<Reserved, Failure> {
+        if lock(&self.busy).insert(name.to_owned()) {
+            return Ok(Reserved { shared: self.clone(), name: name.to_owned() });
+        }
+        let what = format!("somebody else is making or ending the sandbox {name:?}");
+        Err(Failure::new(ErrorCode::WrongState, what).hint("try again in a moment"))
+    }
+
+    /// A host user for a sandbox of root. The process id of the server, which other jails
+    /// take theirs from, does not outlive it; so it is drawn, from 2^27 numbers.
+    fn draw_user(&self) -> u32 {
+        const FIRST: u32 = 0x7000_0000;
+        const MASK: u32 = 0x07ff_ffff;
+        loop {
+            let id = capsule_spec::ExecutionId::random().to_string();
+            let number = u32::from_str_radix(&id[..8], 16).expect("a UUID begins with 8 digits");
+            let user = FIRST + (number & MASK);
+            if lock(&self.users).insert(user) {
+                return user;
+            }
+        }
+    }
+}
+
+/// A name that nobody else works on meanwhile.
+struct Reserved {
+    shared: Arc<Shared>,
+    name: String,
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        lock(&self.shared.busy).remove(&self.name);
+    }
+}
+
+/// A thread that panicked while it held one of these left a map that is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl Sandboxes for Residents {
+    fn capabilities(&self) -> Capabilities {
+        probe::capabilities(&Host::read(false))
+    }
+
+    fn create<'a>(&'a self, name: &'a str, recipe: &'a Recipe) -> Pending<'a, Made> {
+        Box::pin(async move {
+            let made = Resident::create(&self.shared, name, recipe).await?;
+            Ok(Arc::new(Held(made)) as Arc<dyn Sandbox>)
+        })
+    }
+
+    fn adopt<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> Pending<'a, Result<Option<Arc<dyn Sandbox>>, Failure>> {
+        Box::pin(async move {
+            let _reserved = self.shared.reserve(name)?;
+            let found = match self.shared.find(name) {
+                Some(living) => Some(living),
+                None => Resident::adopt(&self.shared, name).await?,
+            };
+            Ok(found.map(|found| Arc::new(Held(found)) as Arc<dyn Sandbox>))
+        })
+    }
+
+    fn sweep<'a>(&'a self, keep: &'a [String]) -> Pending<'a, Result<usize, Failure>> {
+        Box::pin(async move {
+            let mut ended = 0;
+            for name in self.shared.state.names()? {
+                if keep.contains(&name) {
+                    continue;
+                }
+                let _reserved = self.shared.reserve(&name)?;
+                let lived = match self.shared.find(&name) {
+                    Some(living) => living.finish().await.map(|()| true)?,
+                    None => making::put_down(&self.shared, &name).await?,
+                };
+                ended += usize::from(lived);
+            }
+            Ok(ended)
+        })
+    }
+}

@@ -1,0 +1,122 @@
+//! The one task that leads a sandbox through its life.
+//!
+//! ```text
+//!  remember ─▶ make ─▶ wait for: time over, deleted, ended by itself
+//!                        │ tell those who watch
+//!                        ▼
+//!                      remove, again until it works ─▶ forget
+//! ```
+//!
+//! It is remembered before it is made and forgotten after it is removed, so whenever the
+//! server dies, the next one knows every sandbox that there can be.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use capsule_backend::sandbox::Sandbox;
+use capsule_spec::{ErrorCode, Failure};
+
+use super::{Live, Registry};
+use crate::log;
+use crate::model::{Event, State};
+
+/// How long those who watch have to hear of the end before it comes.
+const TOLD: Duration = Duration::from_millis(100);
+/// How long a failed removal waits before it is tried again, at first and at last.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// How long a removal may take before it counts as failed.
+const REMOVAL: Duration = Duration::from_secs(30);
+
+/// Makes a sandbox and keeps it until it is gone.
+pub(super) async fn raise(registry: Arc<Registry>, live: Arc<Live>) {
+    match make(&registry, &live).await {
+        Ok(sandbox) => {
+            live.set_made(sandbox);
+            live.change(Event::Made);
+            keep(registry, live).await;
+        }
+        Err(failure) => {
+            log::warn("sandbox not made", &[("sandbox", &live.id), ("error", &failure.message)]);
+            live.set_failure(failure);
+            forget(&registry, &live).await;
+            // One of the two, depending on whether somebody deleted it meanwhile.
+            let _ = live.change(Event::Failed) || live.change(Event::Removed);
+            registry.forget(&live);
+        }
+    }
+}
+
+async fn make(registry: &Registry, live: &Live) -> Result<Arc<dyn Sandbox>, Failure> {
+    registry.store.insert(live.row()).await?;
+    let mut recipe = live.template.recipe.clone();
+    recipe.limits = registry.limits_of(live);
+    registry.backend.create(&live.id, &recipe).await
+}
+
+/// Keeps a sandbox that is made until it is gone.
+pub(super) async fn keep(registry: Arc<Registry>, live: Arc<Live>) {
+    let Some(sandbox) = live.made().cloned() else { return };
+    until_it_ends(&live, &*sandbox).await;
+    if live.state() == State::Expiring {
+        log::info("sandbox expires", &[("sandbox", &live.id)]);
+        tokio::time::sleep(TOLD).await;
+        live.change(Event::Told);
+    }
+    let mut wait = AGAIN.0;
+    loop {
+        let ended = tokio::time::timeout(REMOVAL, sandbox.end()).await;
+        match ended.unwrap_or_else(|_| Err(too_long())) {
+            Ok(()) => break,
+            Err(failure) => {
+                let facts = [("sandbox", live.id.as_str()), ("error", &failure.message)];
+                log::error("sandbox not removed; trying again", &facts);
+                live.set_failure(failure);
+            }
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(AGAIN.1);
+    }
+    forget(&registry, &live).await;
+    live.change(Event::Removed);
+    registry.forget(&live);
+}
+
+fn too_long() -> Failure {
+    let message = "the sandbox could not be removed in time";
+    Failure::new(ErrorCode::SystemFailure, message)
+}
+
+/// Answers when the state leads to the end.
+async fn until_it_ends(live: &Live, sandbox: &dyn Sandbox) {
+    let mut states = live.watch();
+    let mut ended = sandbox.ended();
+    loop {
+        if !states.borrow_and_update().lives() {
+            return;
+        }
+        let ends = live.lease_ends();
+        tokio::select! {
+            _ = states.changed() => {}
+            () = live.lease_changed.notified() => {}
+            () = tokio::time::sleep_until(ends.into()) => {
+                // Somebody may have used it in the same moment.
+                if live.lease_ends() <= Instant::now() {
+                    live.change(Event::TimeOver);
+                }
+            }
+            () = &mut ended => {
+                if live.change(Event::Lost) {
+                    log::warn("sandbox ended by itself", &[("sandbox", &live.id)]);
+                }
+            }
+        }
+    }
+}
+
+async fn forget(registry: &Registry, live: &Live) {
+    if let Err(error) = registry.store.remove(live.id.clone()).await {
+        // The next server finds that it does not live and removes the row.
+        let facts = [("sandbox", live.id.as_str()), ("error", &error.to_string())];
+        log::error("sandbox not forgotten", &facts);
+    }
+}

@@ -1,0 +1,34 @@
+//! Sandboxes that live now, and what runs in them.
+//!
+//! Owns: each sandbox's state, lease and processes, and the one task that leads it through
+//! its life. Refuses to know: requests, and how they came.
+
+mod context;
+mod exec;
+mod keeper;
+mod program;
+mod registry;
+mod running;
+mod sandbox;
+
+pub(crate) use context::{Context, MOST_CONTEXTS, command as context_command, take_up};
+pub(crate) use exec::{Finished, Limits as ExecLimits, kill_tree, run};
+pub(crate) use program::{code_command, login_shells, program};
+pub(crate) use registry::{AdoptError, Bounds, Order, Registry};
+pub(crate) use running::{Attached, Heard, Running};
+pub(crate) use sandbox::{Foreground, InUse, Live, ended, lock};
+
+use capsule_backend::sandbox::Recipe;
+
+use crate::request::Language;
+
+/// A named recipe for sandboxes.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// Its name.
+    pub name: String,
+    /// What a sandbox of it is made of.
+    pub recipe: Recipe,
+    /// The language of code that names none.
+    pub language: Language,
+}

@@ -1,0 +1,301 @@
+//! All sandboxes of the server.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use capsule_backend::sandbox::Sandboxes;
+use capsule_spec::{ByteSize, ErrorCode, Failure, Limits, nearest};
+
+use super::sandbox::{Birth, lock};
+use super::{Live, Running, Template, keeper, kill_tree};
+use crate::log;
+use crate::model::{Event, Lease, State, new_id};
+use crate::request::{ResourceLimits, no_sandbox};
+use crate::store::{SandboxRow, Store, StoreError, time};
+
+/// How many there may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Sandboxes of everybody.
+    pub(crate) sandboxes: usize,
+    /// Sandboxes of one owner.
+    pub(crate) sandboxes_each: usize,
+    /// Running processes of one sandbox.
+    pub(crate) processes: usize,
+}
+
+/// All sandboxes, by id.
+pub(crate) struct Registry {
+    pub(crate) backend: Arc<dyn Sandboxes>,
+    pub(crate) store: Store,
+    pub(crate) bounds: Bounds,
+    templates: BTreeMap<String, Arc<Template>>,
+    all: Mutex<All>,
+}
+
+#[derive(Default)]
+struct All {
+    by_id: BTreeMap<String, Arc<Live>>,
+    by_key: HashMap<(Arc<str>, String), Arc<Live>>,
+    limits: HashMap<String, ResourceLimits>,
+}
+
+/// A sandbox that is wanted.
+pub(crate) struct Order {
+    pub(crate) owner: Arc<str>,
+    pub(crate) template: String,
+    pub(crate) life: Duration,
+    pub(crate) idle: Option<Duration>,
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) key: Option<String>,
+    pub(crate) limits: ResourceLimits,
+    /// The request as text.
+    pub(crate) request: String,
+}
+
+impl Registry {
+    pub(crate) fn new(
+        backend: Arc<dyn Sandboxes>,
+        store: Store,
+        templates: Vec<Template>,
+        bounds: Bounds,
+    ) -> Self {
+        let by_name = templates.into_iter().map(|one| (one.name.clone(), Arc::new(one)));
+        Self { backend, store, bounds, templates: by_name.collect(), all: Mutex::default() }
+    }
+
+    pub(crate) fn templates(&self) -> impl Iterator<Item = &Arc<Template>> {
+        self.templates.values()
+    }
+
+    /// The sandbox of an owner; somebody else's is answered as if it were not there.
+    pub(crate) fn find(&self, owner: &str, id: &str) -> Result<Arc<Live>, Failure> {
+        let found = lock(&self.all).by_id.get(id).cloned();
+        found.filter(|live| &*live.owner == owner).ok_or_else(|| no_sandbox(id))
+    }
+
+    /// The sandboxes of an owner, ordered by id, after one.
+    pub(crate) fn of(&self, owner: &str, after: Option<&str>) -> Vec<Arc<Live>> {
+        let all = lock(&self.all);
+        let ids = all.by_id.values();
+        let ours = ids.filter(|live| &*live.owner == owner);
+        ours.filter(|live| after.is_none_or(|after| live.id.as_str() > after)).cloned().collect()
+    }
+
+    /// Every sandbox.
+    pub(crate) fn all(&self) -> Vec<Arc<Live>> {
+        lock(&self.all).by_id.values().cloned().collect()
+    }
+
+    /// Makes a sandbox, or finds the one that was made with the same key. It is made even
+    /// if the future is dropped; then it lives until its time is over, like any other.
+    ///
+    /// # Errors
+    /// No such template, too many sandboxes, a key that was used for another request, or
+    /// the backend's failure.
+    pub(crate) async fn create(self: &Arc<Self>, order: Order) -> Result<Arc<Live>, Failure> {
+        let live = self.begin(order)?;
+        let mut states = live.watch();
+        // The sender lives in `live`.
+        let _ = states.wait_for(|state| *state != State::Creating).await;
+        match live.state() {
+            State::Ready | State::Paused => Ok(live),
+            _ => Err(live.failure().unwrap_or_else(super::sandbox::ended)),
+        }
+    }
+
+    fn begin(self: &Arc<Self>, order: Order) -> Result<Arc<Live>, Failure> {
+        let template = self.template(&order.template)?;
+        let now = Instant::now();
+        let mut all = lock(&self.all);
+        if let Some(key) = &order.key
+            && let Some(live) = all.by_key.get(&(Arc::clone(&order.owner), key.clone()))
+            && live.state().lives()
+        {
+            if live.request != order.request {
+                let message = "another sandbox was asked for with this key";
+                return Err(Failure::new(ErrorCode::ConflictingOptions, message)
+                    .detail("field", "key")
+                    .detail("sandbox", &live.id));
+            }
+            return Ok(Arc::clone(live));
+        }
+        let ours = all.by_id.values().filter(|live| live.owner == order.owner).count();
+        too_many(all.by_id.len(), self.bounds.sandboxes)?;
+        too_many(ours, self.bounds.sandboxes_each)?;
+        let id = new_id();
+        let live = Arc::new(Live::new(Birth {
+            id: id.clone(),
+            owner: order.owner,
+            template,
+            created: SystemTime::now(),
+            labels: order.labels,
+            metadata: order.metadata,
+            environment: order.environment,
+            key: order.key,
+            request: order.request,
+            state: State::Creating,
+            lease: Lease::new(now, order.life, order.idle),
+        }));
+        all.limits.insert(id, order.limits);
+        all.add(&live);
+        tokio::spawn(keeper::raise(Arc::clone(self), Arc::clone(&live)));
+        Ok(live)
+    }
+
+    fn template(&self, name: &str) -> Result<Arc<Template>, Failure> {
+        if let Some(template) = self.templates.get(name) {
+            return Ok(Arc::clone(template));
+        }
+        let shown: String = name.chars().take(64).collect();
+        let message = format!("there is no template {shown:?}");
+        let failure = Failure::new(ErrorCode::UnknownTemplate, message);
+        let names: Vec<&str> = self.templates.keys().map(String::as_str).collect();
+        Err(match nearest(&shown, names.iter().copied()) {
+            Some(near) => failure.hint(format!("did you mean {near:?}?")),
+            None => failure.hint(format!("known here: {}", names.join(", "))),
+        })
+    }
+
+    /// The limits of a sandbox that is being made.
+    pub(super) fn limits_of(&self, live: &Live) -> Limits {
+        let wanted = lock(&self.all).limits.remove(&live.id).unwrap_or_default();
+        let mut limits = live.template.recipe.limits.clone();
+        if let Some(bytes) = wanted.memory_bytes {
+            limits.memory = ByteSize::from_bytes(bytes);
+        }
+        if let Some(bytes) = wanted.disk_bytes {
+            limits.disk = ByteSize::from_bytes(bytes);
+            limits.disk_inodes = Limits::inodes_for(limits.disk);
+        }
+        limits.max_pids = wanted.max_pids.unwrap_or(limits.max_pids);
+        limits.cpu_shares = wanted.cpu_shares.unwrap_or(limits.cpu_shares);
+        limits
+    }
+
+    /// Nothing is left of it.
+    pub(super) fn forget(&self, live: &Arc<Live>) {
+        let mut all = lock(&self.all);
+        all.by_id.remove(&live.id);
+        all.limits.remove(&live.id);
+        if let Some(key) = &live.key {
+            let key = (Arc::clone(&live.owner), key.clone());
+            // A new sandbox may have it already.
+            if all.by_key.get(&key).is_some_and(|found| Arc::ptr_eq(found, live)) {
+                all.by_key.remove(&key);
+            }
+        }
+    }
+
+    /// Takes over what an earlier server left: what lives is kept, what does not is
+    /// forgotten, and what nobody remembers is ended.
+    ///
+    /// # Errors
+    /// When the store or the backend fails.
+    pub(crate) async fn adopt(self: &Arc<Self>) -> Result<(), AdoptError> {
+        let mut kept = Vec::new();
+        for row in self.store.sandboxes().await? {
+            let found = self.backend.adopt(&row.id).await?;
+            let template = self.templates.get(&row.template).cloned();
+            let (Some(sandbox), Some(template)) = (found, template) else {
+                log::warn("sandbox lost", &[("sandbox", &row.id), ("owner", &row.owner)]);
+                self.store.remove(row.id).await?;
+                continue;
+            };
+            kept.push(row.id.clone());
+            let live = Arc::new(Live::new(birth(row, template)));
+            live.set_made(sandbox);
+            self.adopt_processes(&live).await?;
+            lock(&self.all).add(&live);
+            log::info("sandbox adopted", &[("sandbox", &live.id)]);
+            tokio::spawn(keeper::keep(Arc::clone(self), live));
+        }
+        let swept = self.backend.sweep(&kept).await?;
+        if swept > 0 {
+            log::warn("sandboxes swept that nobody remembers", &[("count", &swept.to_string())]);
+        }
+        Ok(())
+    }
+
+    /// Processes that were to stay go on; those whose caller waited for them have none now.
+    async fn adopt_processes(&self, live: &Arc<Live>) -> Result<(), AdoptError> {
+        let rows = self.store.processes(live.id.clone()).await?;
+        let Some(sandbox) = live.made() else { return Ok(()) };
+        for process in sandbox.processes().await? {
+            match rows.iter().find(|row| row.number == process.number()) {
+                Some(row) => Running::adopt(live, process, row, self.store.clone()),
+                None => drop(kill_tree(process)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends every sandbox, and answers when all are gone or the time is over; how many
+    /// are not.
+    pub(crate) async fn end_all(&self, patience: Duration) -> usize {
+        let all = self.all();
+        for live in &all {
+            live.change(Event::Delete);
+        }
+        let gone = async {
+            for live in &all {
+                let _ = live.watch().wait_for(|state| *state == State::Gone).await;
+            }
+        };
+        let _ = tokio::time::timeout(patience, gone).await;
+        all.iter().filter(|live| live.state() != State::Gone).count()
+    }
+}
+
+impl All {
+    fn add(&mut self, live: &Arc<Live>) {
+        self.by_id.insert(live.id.clone(), Arc::clone(live));
+        if let Some(key) = &live.key {
+            self.by_key.insert((Arc::clone(&live.owner), key.clone()), Arc::clone(live));
+        }
+    }
+}
+
+fn birth(row: SandboxRow, template: Arc<Template>) -> Birth {
+    let left = time(row.expires).duration_since(SystemTime::now()).unwrap_or_default();
+    let idle = row.idle.map(|idle| Duration::from_millis(idle.max(0).cast_unsigned()));
+    Birth {
+        id: row.id,
+        owner: row.owner.into(),
+        template,
+        created: time(row.created),
+        labels: row.labels,
+        metadata: row.metadata,
+        environment: row.environment,
+        key: row.key,
+        request: row.request,
+        state: if row.paused { State::Paused } else { State::Ready },
+        lease: Lease::new(Instant::now(), left, idle),
+    }
+}
+
+fn too_many(found: usize, limit: usize) -> Result<(), Failure> {
+    if found < limit {
+        return Ok(());
+    }
+    let message = format!("there are {found} sandboxes, which is the limit");
+    Err(Failure::new(ErrorCode::ServerLimit, message).detail("limit", limit))
+}
+
+/// Why the sandboxes of an earlier server could not be taken over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdoptError {
+    #[error("the state could not be read")]
+    Store(#[from] StoreError),
+    #[error("the backend failed: {}", .0.message)]
+    Backend(Failure),
+}
+
+impl From<Failure> for AdoptError {
+    fn from(failure: Failure) -> Self {
+        Self::Backend(failure)
+    }
+}

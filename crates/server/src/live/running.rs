@@ -1,0 +1,306 @@
+//! A process that outlives the request that started it.
+//!
+//! ```text
+//!  backend's output ──▶ pump ──▶ ring ──▶ any number of readers, each at its place
+//!                        ▲                  │
+//!                        └── waits while a reader that is attached would lose something
+//! ```
+//!
+//! With nobody attached the oldest output is let go. A reader that does not read is cut off
+//! by its transport after a time, so it holds a process up no longer than that.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use capsule_backend::guest::Channel;
+use capsule_backend::sandbox::{Ended, Process, Program, Reach};
+use capsule_spec::{ErrorCode, Failure};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::exec::spawn;
+use super::sandbox::lock;
+use super::{InUse, Live};
+use crate::model::{Piece, Ring};
+use crate::request::Exit;
+use crate::store::{ProcessRow, Store, milliseconds, time};
+
+/// Bytes that are kept of a running process, and of one that has ended.
+const KEPT: usize = 256 << 10;
+const KEPT_AFTER: usize = 64 << 10;
+/// Most bytes that come from the backend at one time; kept free for attached readers.
+const PIECE: u64 = 64 << 10;
+/// Bytes that a reader gets at one time.
+const MOST_READ: usize = 64 << 10;
+
+/// A process and its output.
+pub(crate) struct Running {
+    pub(crate) number: u64,
+    pub(crate) command: Vec<String>,
+    pub(crate) started: SystemTime,
+    pub(crate) terminal: bool,
+    /// None once it has ended: the handle holds descriptors, and a place in the backend.
+    process: Mutex<Option<Arc<dyn Process>>>,
+    output: Mutex<Output>,
+    /// Counts what was added, and the end.
+    added: watch::Sender<u64>,
+    /// Counts what was read.
+    taken: watch::Sender<u64>,
+    exit: watch::Sender<Option<Exit>>,
+    timed_out: AtomicBool,
+}
+
+struct Output {
+    ring: Ring,
+    readers: HashMap<u64, u64>,
+    next_reader: u64,
+    is_over: bool,
+}
+
+impl Running {
+    /// Starts a process that is to stay.
+    ///
+    /// # Errors
+    /// Too many of them, or the backend's failure.
+    pub(crate) async fn start(
+        used: &InUse,
+        program: &Program,
+        deadline: Option<Duration>,
+        store: Store,
+        most: usize,
+    ) -> Result<Arc<Self>, Failure> {
+        let live = used.live();
+        if live.running() >= most {
+            let message = format!("the sandbox has {most} processes running, which is the limit");
+            return Err(Failure::new(ErrorCode::ServerLimit, message).detail("limit", most));
+        }
+        let spawned = spawn(used, program).await?;
+        let deadline = deadline.map(|deadline| SystemTime::now() + deadline);
+        let row = ProcessRow {
+            number: spawned.process().number(),
+            command: program.command.clone(),
+            started: milliseconds(SystemTime::now()),
+            terminal: program.terminal.is_some(),
+            deadline: deadline.map(milliseconds),
+        };
+        store.insert_process(live.id.clone(), row.clone()).await?;
+        Ok(Self::keep(live, spawned.take(), &row, store))
+    }
+
+    /// Goes on with a process that an earlier server started.
+    pub(super) fn adopt(
+        live: &Arc<Live>,
+        process: Arc<dyn Process>,
+        row: &ProcessRow,
+        store: Store,
+    ) {
+        Self::keep(live, process, row, store);
+    }
+
+    fn keep(
+        live: &Arc<Live>,
+        process: Arc<dyn Process>,
+        row: &ProcessRow,
+        store: Store,
+    ) -> Arc<Self> {
+        let running = Arc::new(Self {
+            number: row.number,
+            command: row.command.clone(),
+            started: time(row.started),
+            terminal: row.terminal,
+            process: Mutex::new(Some(Arc::clone(&process))),
+            output: Mutex::new(Output {
+                ring: Ring::new(KEPT),
+                readers: HashMap::new(),
+                next_reader: 0,
+                is_over: false,
+            }),
+            added: watch::Sender::new(0),
+            taken: watch::Sender::new(0),
+            exit: watch::Sender::new(None),
+            timed_out: AtomicBool::new(false),
+        });
+        live.add_process(Arc::clone(&running));
+        let deadline = row.deadline.map(|deadline| {
+            let left = time(deadline).duration_since(SystemTime::now());
+            Instant::now() + left.unwrap_or_default()
+        });
+        tokio::spawn(Arc::clone(&running).pump(process, live.id.clone(), deadline, store));
+        running
+    }
+
+    async fn pump(
+        self: Arc<Self>,
+        process: Arc<dyn Process>,
+        sandbox: String,
+        deadline: Option<Instant>,
+        store: Store,
+    ) {
+        {
+            let drained = self.drain(&*process);
+            tokio::pin!(drained);
+            let over = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = &mut drained => {}
+                () = over => {
+                    self.timed_out.store(true, Ordering::SeqCst);
+                    // It may end in this moment, which is as well.
+                    let _ = process.signal(libc::SIGKILL, Reach::Tree).await;
+                    drained.await;
+                }
+            }
+        }
+        let ended = process.ended().await;
+        drop(process);
+        *lock(&self.process) = None;
+        {
+            let mut output = lock(&self.output);
+            output.is_over = true;
+            if output.readers.is_empty() {
+                output.ring.limit(KEPT_AFTER);
+            }
+        }
+        self.exit.send_replace(Some(exit(ended, self.timed_out.load(Ordering::SeqCst))));
+        self.added.send_modify(|count| *count += 1);
+        // What is not forgotten now is found to have ended by the next server.
+        let _ = store.remove_process(sandbox, self.number).await;
+    }
+
+    async fn drain(&self, process: &dyn Process) {
+        loop {
+            self.room().await;
+            let Some((channel, bytes)) = process.output().await else { return };
+            lock(&self.output).ring.push(channel, bytes);
+            self.added.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Answers when no attached reader would lose anything.
+    async fn room(&self) {
+        let mut taken = self.taken.subscribe();
+        loop {
+            let is_free = {
+                let output = lock(&self.output);
+                let slowest = output.readers.values().min().copied();
+                slowest.is_none_or(|place| output.ring.end() + PIECE <= place + KEPT as u64)
+            };
+            if is_free || taken.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The backend's process, until it has ended.
+    pub(crate) fn process(&self) -> Option<Arc<dyn Process>> {
+        lock(&self.process).clone()
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn exit(&self) -> Option<Exit> {
+        *self.exit.borrow()
+    }
+
+    /// Answers when it has ended.
+    pub(crate) async fn ended(&self) -> Exit {
+        let mut exits = self.exit.subscribe();
+        loop {
+            if let Some(exit) = *exits.borrow_and_update() {
+                return exit;
+            }
+            // The sender lives in `self`, so this never fails.
+            let _ = exits.changed().await;
+        }
+    }
+
+    /// Listens from a place on.
+    pub(crate) fn attach(self: &Arc<Self>, from: u64) -> Attached {
+        let mut output = lock(&self.output);
+        let place = from.min(output.ring.end());
+        let reader = output.next_reader;
+        output.next_reader += 1;
+        // What is not kept cannot be waited for.
+        let place_held = place.max(output.ring.start());
+        output.readers.insert(reader, place_held);
+        drop(output);
+        Attached { running: Arc::clone(self), reader, place, added: self.added.subscribe() }
+    }
+}
+
+/// How a process ended, on the wire.
+fn exit(ended: Ended, timed_out: bool) -> Exit {
+    Exit {
+        exit_code: if timed_out { 124 } else { ended.exit_code },
+        signal: ended.signal,
+        timed_out,
+        out_of_memory: ended.out_of_memory,
+        duration_ms: u64::try_from(ended.duration.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// A reader of a process's output. While it lives, nothing is let go that it has not read.
+pub(crate) struct Attached {
+    running: Arc<Running>,
+    reader: u64,
+    place: u64,
+    added: watch::Receiver<u64>,
+}
+
+/// What a reader hears.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Heard {
+    /// Output that is not kept any more.
+    Gap { bytes: u64, next: u64 },
+    /// Output of one stream.
+    Output { channel: Channel, bytes: Vec<u8>, next: u64 },
+    /// The end; nothing comes after it.
+    Exit(Exit),
+}
+
+impl Attached {
+    /// What comes next; nothing after the end.
+    pub(crate) async fn next(&mut self) -> Vec<Heard> {
+        loop {
+            self.added.borrow_and_update();
+            let (read, is_over) = {
+                let mut output = lock(&self.running.output);
+                let read = output.ring.read(self.place, MOST_READ);
+                output.readers.insert(self.reader, read.next);
+                (read, output.is_over)
+            };
+            let (mut place, gap) = (self.place + read.gap, read.gap);
+            self.place = read.next;
+            self.running.taken.send_modify(|count| *count += 1);
+            let mut heard = Vec::new();
+            if gap > 0 {
+                heard.push(Heard::Gap { bytes: gap, next: place });
+            }
+            for Piece { channel, bytes } in read.pieces {
+                place += bytes.len() as u64;
+                heard.push(Heard::Output { channel, bytes, next: place });
+            }
+            if !heard.is_empty() {
+                return heard;
+            }
+            if is_over && let Some(exit) = self.running.exit() {
+                return vec![Heard::Exit(exit)];
+            }
+            if self.added.changed().await.is_err() {
+                return Vec::new();
+            }
+        }
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        lock(&self.running.output).readers.remove(&self.reader);
+        self.running.taken.send_modify(|count| *count += 1);
+    }
+}

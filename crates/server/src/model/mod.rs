@@ -1,0 +1,11 @@
+//! What is true of sandboxes, without doing anything: states, time, output, names.
+
+mod labels;
+mod lease;
+mod ring;
+mod state;
+
+pub(crate) use labels::{new_id, rfc3339};
+pub(crate) use lease::Lease;
+pub(crate) use ring::{Piece, Ring};
+pub(crate) use state::{Event, State};

@@ -1,0 +1,36 @@
+//! What a caller can ask for: one enum, which every transport parses into.
+//!
+//! Owns: the table of methods, the shape of each request and its answer, and their checks.
+//! Refuses to know: JSON-RPC, HTTP, and how anything is done.
+
+mod check;
+mod exec;
+mod files;
+mod lifecycle;
+mod observe;
+mod parse;
+mod processes;
+mod table;
+
+pub use check::{
+    DEFAULT_DIRECTORY, LONGEST_EXEC, MOST_ENTRIES, MOST_OUTPUT, MOST_TIME, OUTPUT, TIMEOUT, TTL,
+};
+pub use exec::{
+    Batch, BatchAnswer, BatchCommand, Exec, ExecAnswer, Language, OpenContext, RunCode, SetEnv,
+};
+pub use files::{
+    FileEntry, ListDir, ListDirAnswer, Listed, MakeDirectory, Move, ReadFile, ReadFileAnswer,
+    Remove, Stat, WriteFile,
+};
+pub use lifecycle::{
+    Create, Created, Delete, Done, Extend, Get, List, ListAnswer, Pause, ResourceLimits, Resume,
+    SandboxAnswer, TemplateAnswer, Templates, TemplatesAnswer,
+};
+pub use observe::{Discover, LogEntry, Logs, LogsAnswer, Stats, StatsAnswer, Watch, WatchEvent};
+pub use processes::{
+    Attach, CloseInput, ExecStream, Exit, Exited, Input, Kill, ListProcesses, OutputEvent,
+    ProcessAnswer, ProcessesAnswer, Resize, Size, Start, Started, Wait,
+};
+pub use table::{Answers, Method, Request, RequestError};
+
+pub(crate) use check::{absolute, decoded, environment as check_environment, no_sandbox};

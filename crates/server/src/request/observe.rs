@@ -1,0 +1,152 @@
+//! What happened and what is used.
+
+use capsule_spec::Failure;
+use serde::{Deserialize, Serialize};
+
+use super::check::{self, Checked};
+
+/// Which executions to find.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Logs {
+    /// Of this sandbox, which may have ended.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// Whose command, output or error holds this text.
+    #[serde(default)]
+    pub contains: Option<String>,
+    /// Only those that failed or timed out.
+    #[serde(default)]
+    pub failed: bool,
+    /// At most so many.
+    #[serde(default = "hundred")]
+    pub limit: u64,
+    /// Those before this number: the smallest of the page before.
+    #[serde(default)]
+    pub before: Option<u64>,
+}
+
+fn hundred() -> u64 {
+    100
+}
+
+impl Checked for Logs {
+    fn check(&self) -> Result<(), Failure> {
+        self.id.as_deref().map_or(Ok(()), check::id)?;
+        check::range("limit", self.limit, 1, 1_000)?;
+        let length = self.contains.as_ref().map_or(0, String::len) as u64;
+        check::range("the length of contains", length, 0, 1_000)
+    }
+}
+
+/// Executions, newest first.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct LogsAnswer {
+    /// This page of them.
+    pub executions: Vec<LogEntry>,
+}
+
+/// An execution of the past.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct LogEntry {
+    /// Counts up.
+    pub number: u64,
+    /// The sandbox.
+    pub id: String,
+    /// The request that asked for it.
+    pub request: String,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// What ran.
+    pub cmd: Vec<String>,
+    /// Its exit code.
+    pub exit_code: i32,
+    /// Whether the timeout ended it.
+    pub timed_out: bool,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// The beginning of standard output.
+    pub stdout: String,
+    /// The beginning of standard error.
+    pub stderr: String,
+}
+
+/// The sandbox whose use is told.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Stats {
+    /// The sandbox.
+    pub id: String,
+}
+
+impl Checked for Stats {
+    fn check(&self) -> Result<(), Failure> {
+        check::id(&self.id)
+    }
+}
+
+/// What a sandbox uses. A field is missing where the host does not count it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct StatsAnswer {
+    /// Processor time since it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_time_ms: Option<u64>,
+    /// Memory now, private files included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Most of it at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_memory_bytes: Option<u64>,
+    /// Processes now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u64>,
+    /// Private files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
+    /// Read by system calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub io_bytes_read: Option<u64>,
+    /// Written by system calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub io_bytes_written: Option<u64>,
+}
+
+/// The sandbox to watch.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Watch {
+    /// The sandbox.
+    pub id: String,
+}
+
+impl Checked for Watch {
+    fn check(&self) -> Result<(), Failure> {
+        check::id(&self.id)
+    }
+}
+
+/// Something that happened to a sandbox. In server-sent events its `event` is `state`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct WatchEvent {
+    /// `creating`, `ready`, `paused`, `expiring`, `ending` or `gone`.
+    pub state: String,
+}
+
+/// The OpenRPC document is wanted.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Discover {}
+
+impl Checked for Discover {
+    fn check(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+}

@@ -1,0 +1,49 @@
+-- Times are milliseconds since 1970. Lists and maps are JSON.
+CREATE TABLE IF NOT EXISTS sandboxes (
+    id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    template TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    idle INTEGER,
+    paused INTEGER NOT NULL,
+    labels TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    environment TEXT NOT NULL,
+    creation_key TEXT,
+    creation_request TEXT NOT NULL,
+    UNIQUE (owner, creation_key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS processes (
+    sandbox TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    command TEXT NOT NULL,
+    started INTEGER NOT NULL,
+    terminal INTEGER NOT NULL,
+    deadline INTEGER,
+    PRIMARY KEY (sandbox, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS executions (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    sandbox TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    request TEXT NOT NULL,
+    started INTEGER NOT NULL,
+    command TEXT NOT NULL,
+    exit_code INTEGER NOT NULL,
+    timed_out INTEGER NOT NULL,
+    duration INTEGER NOT NULL,
+    stdout TEXT NOT NULL,
+    stderr TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS executions_by_sandbox ON executions (owner, sandbox, number);
+
+CREATE TABLE IF NOT EXISTS keys (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    hash BLOB NOT NULL,
+    created INTEGER NOT NULL,
+    revoked INTEGER
+) STRICT, WITHOUT ROWID;

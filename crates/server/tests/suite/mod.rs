@@ -1,0 +1,44 @@
+//! What every backend must show through the server. Each function gets a server without
+//! keys, on loopback, and its backend only matters to what it starts.
+
+pub mod client;
+pub mod doors;
+pub mod exec;
+pub mod files;
+pub mod lives;
+pub mod processes;
+pub mod terminals;
+
+/// Every test of the suite, for a function that gives the server's address.
+#[macro_export]
+macro_rules! suite {
+    ($site:ident) => {
+        $crate::suite!($site; exec: wire, timeout_answers_in_time, endless_loop_is_ended,
+            timeout_leaves_no_process, output_cap_is_told, bytes_are_kept, missing_program_is_an_error,
+            input_and_environment, contexts_carry_over, batches_stop, code_runs, logs_are_found,
+            a_client_that_goes_takes_its_command_along, many_at_once);
+        $crate::suite!($site; files: hostile_names, large_files, whats_missing_is_told,
+            names_change, no_way_out, special_files_do_not_hang, streams_break_off_loudly);
+        $crate::suite!($site; lives: time_is_kept, idle_time_is_kept, keys_make_one,
+            labels_and_pages, pauses, deletion_is_final, unknown_is_unknown);
+        $crate::suite!($site; processes: output_is_kept_and_told_again, input_and_signals,
+            stream_of_a_command, gone_listener_ends_a_stream, socket_of_a_command,
+            slow_listener_loses_nothing);
+        $crate::suite!($site; terminals: raw_bytes_both_ways, size_and_commands,
+            closed_terminal_leaves_nothing, a_terminal_that_stays, expiry_is_told,
+            terminals_of_the_unknown);
+        $crate::suite!($site; doors: json_rpc_is_complete, pages_are_kept_out, bodies_are_bounded,
+            heads_are_bounded, broken_frames, metrics_and_health, discovery);
+    };
+    ($site:ident; $module:ident: $($name:ident),*) => {
+        mod $module {
+            $(
+                #[test]
+                fn $name() {
+                    let site = super::$site();
+                    $crate::suite::$module::$name(&site);
+                }
+            )*
+        }
+    };
+}

@@ -1,0 +1,21 @@
+//! `capsule serve` from outside: the binary, over loopback, with jails.
+//!
+//! The suite is the one that the crate's own tests run against plain processes.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail with them")]
+
+#[allow(unreachable_pub, reason = "another crate has it, too")]
+#[path = "../../crates/server/tests/suite/mod.rs"]
+mod suite;
+
+mod faults;
+mod server;
+mod survival;
+
+use server::Serve;
+
+crate::suite!(site);
+
+/// A server for each test: it must end, and clean up, in whatever state the test left it.
+fn site() -> Serve {
+    Serve::start(&[])
+}

@@ -1,0 +1,88 @@
+//! A server of the binary, in a folder of its own.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use capsule_tests::{Binary, Signal, path_of, send_signal};
+
+use crate::suite::client::Site;
+
+/// A server that runs. Dropping it stops it, and sees that it leaves nothing.
+pub(crate) struct Serve {
+    pub(crate) site: Site,
+    pub(crate) data: PathBuf,
+    /// None once it was killed or stopped.
+    child: Option<Child>,
+    folder: Option<tempfile::TempDir>,
+}
+
+impl Serve {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let mut serve = Self::again(&data, arguments);
+        serve.folder = Some(folder);
+        serve
+    }
+
+    /// One that finds the state of an earlier one.
+    pub(crate) fn again(data: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(path_of(Binary::Capsule));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        // A signal for the test's terminal is not one for the server.
+        command.process_group(0);
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("http://").expect("it says where it is").parse();
+        let site = Site::new(address.unwrap());
+        Self { site, data: data.to_owned(), child: Some(child), folder: None }
+    }
+
+    pub(crate) fn process(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
+    /// `kill -9`; the folder stays for the next server.
+    pub(crate) fn kill(mut self) -> (PathBuf, Option<tempfile::TempDir>) {
+        let mut child = self.child.take().expect("it runs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        (self.data.clone(), self.folder.take())
+    }
+
+    /// SIGTERM, and its exit code.
+    pub(crate) fn stop(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("it runs");
+        send_signal(child.id(), Signal::Terminate);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "it does not stop");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            let code = self.stop();
+            assert!(std::thread::panicking() || code == Some(0), "it stopped with {code:?}");
+        }
+    }
+}
+
+impl std::ops::Deref for Serve {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.site
+    }
+}
