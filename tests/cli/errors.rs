@@ -432,8 +432,12 @@ fn e6003_reader_that_went_away() {
 
 #[test]
 fn every_code_has_a_cause_here() {
-    let sources =
-        [include_str!("errors.rs"), include_str!("../tasks/errors.rs"), include_str!("wasm.rs")];
+    let sources = [
+        include_str!("errors.rs"),
+        include_str!("../tasks/errors.rs"),
+        include_str!("../serve/errors.rs"),
+        include_str!("wasm.rs"),
+    ];
     for code in ErrorCode::ALL {
         let test = format!("\nfn {}_", code.code().to_lowercase());
         assert!(
