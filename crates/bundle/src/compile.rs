@@ -142,6 +142,10 @@ fn options(transform: BundlerTransformOptions) -> BundlerOptions {
         exports: Some(OutputExports::Named),
         // What a guest has it has by `require`: an `import()` would be its engine's to answer.
         dynamic_import_in_cjs: Some(false),
+        // What is left to Node has the path at which it is mounted, whoever asks for it.
+        make_absolute_externals_relative: Some(rolldown::MakeAbsoluteExternalsRelative::Bool(
+            false,
+        )),
         // One script: what is imported dynamically is in it.
         code_splitting: Some(rolldown::CodeSplittingMode::Bool(false)),
         sourcemap: Some(SourceMapType::Hidden),
