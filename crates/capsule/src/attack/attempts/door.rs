@@ -346,25 +346,29 @@ fn only_the_allowed(stage: &Stage<'_>) -> Verdict {
     judge(&result).and(Verdict::held_if(heard.is_empty(), heard_text(&heard)))
 }
 
-/// Answers everything with a word, and `/redirect` with the way to the other server.
+/// Answers everything with a word, and `/redirect` with the way to the other server. Each
+/// connection for itself: some are held open in silence, and others must not wait for them.
 fn serve(server: &TcpListener, other: u16, over: &AtomicBool) {
     while !over.load(Ordering::Relaxed) {
-        let Ok((mut stream, _)) = server.accept() else {
-            sys::sleep_ms(2);
-            continue;
-        };
-        let _ = stream.set_nonblocking(false);
-        let _ = stream.set_read_timeout(Some(Duration::from_millis(500)));
-        let mut bytes = [0; 4096];
-        let length = stream.read(&mut bytes).unwrap_or(0);
-        let answer = if String::from_utf8_lossy(&bytes[..length]).contains("/redirect") {
-            format!(
-                "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{other}/\r\n\
-                 Content-Length: 0\r\nConnection: close\r\n\r\n"
-            )
-        } else {
-            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok".to_owned()
-        };
-        let _ = stream.write_all(answer.as_bytes());
+        match server.accept() {
+            Ok((stream, _)) => drop(std::thread::spawn(move || answer(stream, other))),
+            Err(_) => sys::sleep_ms(2),
+        }
     }
+}
+
+fn answer(mut stream: TcpStream, other: u16) {
+    let _ = stream.set_nonblocking(false);
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(4)));
+    let mut bytes = [0; 4096];
+    let length = stream.read(&mut bytes).unwrap_or(0);
+    let answer = if String::from_utf8_lossy(&bytes[..length]).contains("/redirect") {
+        format!(
+            "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{other}/\r\n\
+             Content-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+    } else {
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok".to_owned()
+    };
+    let _ = stream.write_all(answer.as_bytes());
 }
