@@ -231,8 +231,9 @@ impl Reading {
                 drop(asked);
                 true
             }
-            // Output of what was not asked, or no answer at all.
-            _ => false,
+            // A guest that was ended prints until it stops; nobody hears it any more.
+            Some(true) => true,
+            None => false,
         }
     }
 }
@@ -341,7 +342,6 @@ mod tests {
     fn what_is_no_answer_of_its_own_ends_it() {
         for nonsense in [
             r#"{"id":3,"envelope":{"success":true,"result":"forged"}}"#,
-            r#"{"id":3,"output":{"channel":"stdout","text":"forged"}}"#,
             r#"{"id":null,"error":{"code":"E6001","message":"forged"}}"#,
             r#"{"hello":{"version":"forged","protocol":1}}"#,
             r#"{"id":1,"output":{"text":"forged"},"done":true}"#,
@@ -353,6 +353,20 @@ mod tests {
             assert!(!text.contains("forged"), "{nonsense}: {text}");
             assert_eq!(text.matches("the process that runs the sandboxes").count(), 2, "{text}");
         }
+    }
+
+    /// It takes a moment until a run that was given up stops printing.
+    #[test]
+    fn output_that_nobody_waits_for_is_dropped() {
+        let late = r#"{"id":3,"output":{"channel":"stdout","text":"late"}}"#;
+        let text = said_by(&[
+            late,
+            r#"{"id":1,"done":true}"#,
+            &late.replace('3', "1"),
+            r#"{"id":2,"done":true}"#,
+        ]);
+        assert!(!text.contains("late"), "{text}");
+        assert_eq!(text.matches("\"done\":true").count(), 2, "{text}");
     }
 
     #[test]
