@@ -11,6 +11,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::time::Duration;
 
+#[cfg(test)]
+mod tests;
+
 fn check(result: c_long) -> io::Result<c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
@@ -97,8 +100,12 @@ pub(crate) fn clone_into(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Resu
 
 /// fork(2) by way of libc, for a child that goes on to allocate and start threads.
 pub(crate) fn fork() -> io::Result<Side> {
-    // SAFETY: libc's fork leaves its allocator usable in the child; other locks that
-    // another thread may hold belong to code that the child does not call.
+    // SAFETY: takes and releases the lock of our programs' allocator, and asks libc to do
+    // so round each fork: without that the lock stays taken in the child for ever where
+    // another thread had it.
+    unsafe { dlmalloc::enable_alloc_after_fork() };
+    // SAFETY: libc's fork and the line above leave both allocators usable in the child;
+    // other locks that another thread may hold belong to code that the child does not call.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         return Ok(Side::Inside);
