@@ -79,6 +79,9 @@ title "   and what became of the task that had to be tried again"
 told 'capsule run --verbose examples/tasks/workflow.ts 2>&1 | grep fetch'
 "$capsule" run --verbose "$tasks/workflow.ts" 2>&1 >/dev/null | grep 'fetch' || failed=1
 
+title "   and a project in both languages, whose tasks call each other"
+play 0 capsule "$capsule" run "$tasks/languages/main.ts"
+
 title "4. Files: one folder to read, one to write, and nothing else"
 play 0 capsule "$capsule" run "$tasks/files/main.py"
 told 'cat examples/tasks/files/report/kepler.txt'

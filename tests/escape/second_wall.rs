@@ -174,3 +174,34 @@ fn a_process_of_guests_that_ends_is_told_of_and_replaced() {
     worker.close_input();
     worker.finish();
 }
+
+/// Who waits for a reset or a close hears of its end, in the documented form, also when the
+/// process dies meanwhile: what it held is gone, as was asked.
+#[test]
+fn a_session_is_given_up_with_its_process() {
+    for op in ["reset", "close"] {
+        let mut worker = worker();
+        let code = serde_json::json!({"id": 1, "op": "evaluate", "session": "s", "code": "x = 1"});
+        worker.write(&frame(&code));
+        worker.wait_for("\"id\":1,\"envelope\"");
+        let runners = children(worker.pid());
+        for runner in &runners {
+            capsule_tests::send_signal(*runner, capsule_tests::Signal::Stop);
+        }
+        worker.write(&frame(&serde_json::json!({"id": 2, "op": op, "session": "s"})));
+        // What comes after it has been read, it has been passed on.
+        worker.write(&frame(&serde_json::json!({"id": 3, "op": "nothing"})));
+        worker.wait_for("\"id\":3,\"error\"");
+        for runner in &runners {
+            capsule_tests::send_signal(*runner, capsule_tests::Signal::Kill);
+        }
+        worker.wait_for("{\"id\":2,\"done\":true}");
+        let again =
+            serde_json::json!({"id": 4, "op": "evaluate", "session": "s", "code": "'x' in dir()"});
+        worker.write(&frame(&again));
+        let told = worker.wait_for("\"id\":4,\"envelope\"");
+        assert!(told.contains("\"success\":true,\"result\":false"), "{told}");
+        worker.close_input();
+        worker.finish();
+    }
+}

@@ -72,6 +72,17 @@ fn the_workflow() {
 }
 
 #[test]
+fn a_project_in_both_languages() {
+    let program = copy("languages/", &["capsule.toml", "analyse.py", "main.ts"]);
+    let said = program.run(&[]).finish().ended_with(0);
+    let expected = "mean 4.00, median 4\n 1 ##\n 2 #\n 3 ##\n 4 #\n 5 ###\n 6 #\n 9 #\n\
+                    of nothing: analyse:summary: StatisticsError\n4\n";
+    assert_eq!(said.text(), expected);
+    let said = program.run(&["analyse.py"]).finish().ended_with(0);
+    assert_eq!(said.text(), "{\"mean\":4,\"median\":2.5}\n");
+}
+
+#[test]
 fn files() {
     let program = copy("files/", &["main.py", "main.ts", "data/planets.csv"]);
     program.folder().directory("report");

@@ -107,7 +107,8 @@ pub trait Outside: Send + Sync {
     /// Output, as it comes; bounded by whoever implements this.
     fn output(&self, channel: Channel, bytes: &[u8]);
 
-    /// Calls another function of the program, in a sandbox of its own.
+    /// Calls another function of the program, or `PROGRAM:FUNCTION` of another one of the
+    /// run, in a sandbox of its own.
     fn call(
         &self,
         function: &str,
@@ -140,6 +141,9 @@ pub enum Channel {
 pub struct Declared {
     /// The functions that it declares, as JSON objects `{name, options, file, line}`.
     pub functions: String,
+    /// The tasks of other programs that it says it calls, as JSON objects
+    /// `{name, file, line}`, each name `PROGRAM:TASK`.
+    pub uses: String,
     /// Whether the program, while it was loaded, looked for nothing that a grant could
     /// have given it: then the same sandbox may go on to make a call.
     pub is_pure: bool,

@@ -10,10 +10,10 @@
 
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use capsule_engine::{Answer, Project, Workflow, workers};
+use capsule_engine::{Answer, Parts, Workflow, workers};
 use capsule_jail::lockdown::{Lockdown, LockdownReport};
 use capsule_spec::{Access, ErrorCode, Failure};
 use tokio::runtime::Runtime;
@@ -26,49 +26,54 @@ pub(crate) struct Locked {
     is_verbose: bool,
 }
 
-/// Locks this process down to what `project` may grant its tasks. Everything that runs
-/// guests has to be mapped, and nothing may have started a thread.
-pub(crate) fn enter(project: &Project, is_verbose: bool) -> Result<Locked, Failure> {
+/// Locks this process down to what the programs of a run may grant their tasks. Everything
+/// that runs guests has to be mapped, and nothing may have started a thread.
+pub(crate) fn enter(parts: &Parts, is_verbose: bool) -> Result<Locked, Failure> {
     be_alone()?;
-    let root = project.root().to_owned();
-    let common = common(project);
+    let root = parts.entry.project.root().to_owned();
+    let common = common(parts);
     let locked = Locked { root, common, is_verbose };
-    locked.tell("locked down", &most(project, &locked.common).apply()?);
+    locked.tell("locked down", &most(&locked.root, &locked.common).apply()?);
     Ok(locked)
 }
 
 /// As [`enter`], for a process that goes on to run many programs of one place, and so keeps
-/// what `project` may grant; and more to read, and to write.
+/// what these may grant; and more to read, and to write.
 pub(crate) fn enter_for_good(
-    project: &Project,
+    parts: &Parts,
     read: Option<PathBuf>,
     write: Option<PathBuf>,
 ) -> Result<(), Failure> {
-    let mut kept = most(project, &common(project));
+    let mut kept = most(parts.entry.project.root(), &common(parts));
     kept.read.extend(read);
     kept.write.extend(write);
     kept.apply().map(drop)
 }
 
-/// What all tasks of a project may have.
-fn common(project: &Project) -> Lockdown {
-    let mut common = Lockdown { read: vec![project.root().to_owned()], ..Lockdown::default() };
-    for granted in project.always().iter().chain(project.mounts()) {
-        match granted.access {
-            Access::ReadOnly => common.read.push(granted.source.clone()),
-            Access::ReadWrite => common.write.push(granted.source.clone()),
+/// What all tasks of the programs may have; they are of one project.
+fn common(parts: &Parts) -> Lockdown {
+    let root = parts.entry.project.root().to_owned();
+    let mut common = Lockdown { read: vec![root], ..Lockdown::default() };
+    let mounts = parts.entry.project.mounts().iter().cloned();
+    for granted in parts.iter().flat_map(|part| part.project.always()).chain(mounts) {
+        let (list, source) = match granted.access {
+            Access::ReadOnly => (&mut common.read, granted.source),
+            Access::ReadWrite => (&mut common.write, granted.source),
+        };
+        if !list.contains(&source) {
+            list.push(source);
         }
     }
     common
 }
 
-/// What its tasks could be granted. What of the project a task may write, and whether it
+/// What their tasks could be granted. What of the project a task may write, and whether it
 /// reaches a host, is known when the program is loaded.
-fn most(project: &Project, common: &Lockdown) -> Lockdown {
+fn most(root: &Path, common: &Lockdown) -> Lockdown {
     // Asked while the control groups can be read.
     workers::processors();
     let mut most = Lockdown { connect: true, ..common.clone() };
-    most.write.push(project.root().to_owned());
+    most.write.push(root.to_owned());
     most
 }
 

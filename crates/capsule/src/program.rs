@@ -4,8 +4,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use capsule_engine::{MountOption, Project};
+use capsule_engine::{MountOption, Part, Parts, Project};
 use capsule_spec::{ErrorCode, Failure};
+
+use crate::broker;
+use crate::progress::Preparing;
+use crate::wire::Runtimes;
 
 /// Opens a program for a caller whose current folder is `place` (empty: this process's),
 /// with what the caller grants it.
@@ -28,6 +32,28 @@ pub(crate) fn mounted(mut project: Project, mounts: &[MountOption]) -> Result<Pr
         project.mount(mount).map_err(|error| error.into_failure())?;
     }
     Ok(project)
+}
+
+/// Makes ready what runs a program and those that it may call, their scripts too. May take
+/// minutes, the first time on a machine.
+pub(crate) fn ready(project: Project) -> Result<Parts, Failure> {
+    let runtimes = Runtimes::default();
+    let make = |name: String, mut project: Project| {
+        let backends = runtimes.of(&mut project, &Preparing)?;
+        Ok(Part { name, project, backends })
+    };
+    let others = project.others()?.into_iter().map(|(name, project)| make(name, project));
+    let others = others.collect::<Result<_, Failure>>()?;
+    Ok(Parts { entry: make(project.name().to_owned(), project)?, others })
+}
+
+/// Puts what runs tasks in jails behind brokers. Nothing of the programs may have run.
+pub(crate) fn start_brokers(parts: &mut Parts) {
+    for Part { project, backends, .. } in parts.iter_mut() {
+        let none = Failure::new(ErrorCode::SystemFailure, "there is no broker for jails");
+        let jail = std::mem::replace(&mut backends.jail, Err(none));
+        backends.jail = broker::start(project, jail);
+    }
 }
 
 /// What tasks may ask for by name: this process's variables, as far as they are text.

@@ -114,9 +114,14 @@ fn clipped(mut text: String, most: usize) -> String {
 
 /// The error of a call, for the task that made it.
 pub(crate) fn to_caller(error: EnvelopeError) -> GuestError {
+    let message = match (error.code, error.hint) {
+        // Whoever wrote the wrong name reads this, and hears of no hint otherwise.
+        (ErrorCode::UnknownFunction, Some(hint)) => format!("{}; {hint}", error.message),
+        _ => error.message,
+    };
     GuestError::Task {
         kind: error.error_type,
-        message: error.message,
+        message,
         traceback: error.traceback,
         code: error.code,
     }

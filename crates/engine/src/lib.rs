@@ -6,8 +6,8 @@
 //! `capsule_backend::guest` only.
 //!
 //! ```text
-//!   Project::open ──▶ Workflow::load ──declare, without rights──▶ functions, frozen
-//!                        │
+//!   Project::open ──▶ Workflow::load ──declare, without rights──▶ functions of all
+//!     and others()       │                                        programs, frozen
 //!                        ▼ call(name, arguments)
 //!     ┌─▶ attempt: a sandbox, a grant, a deadline ──▶ value ─────────▶ Answer
 //!     │        │ calls a task ──▶ the same, one level deeper
@@ -17,13 +17,17 @@
 mod answer;
 mod declaration;
 mod event;
+mod exit;
 mod limits;
 mod output;
+mod parts;
+mod program;
 mod programs;
 mod project;
 mod script;
 mod session;
 mod settings;
+mod uses;
 mod value;
 pub mod workers;
 mod workflow;
@@ -32,6 +36,7 @@ pub use answer::Answer;
 pub use event::{CallId, Observer, Silent, TaskEvent};
 pub use limits::RunLimits;
 pub use output::{Output, Sink};
+pub use parts::{Part, Parts};
 pub use programs::Programs;
 pub use project::{BundleError, Language, MountOption, Project, ProjectError};
 pub use script::{Place, Positions, Script};

@@ -22,6 +22,8 @@ pub(crate) struct Loaded {
     pub(crate) output: Vec<Piece>,
     /// What it declared.
     pub(crate) functions: String,
+    /// What it says that it calls of other programs.
+    pub(crate) uses: String,
 }
 
 /// Modules that a program looked for, and what was found under their names.
@@ -133,7 +135,8 @@ mod tests {
     }
 
     fn loaded() -> Loaded {
-        Loaded { guests: Arc::new(Nothing), output: Vec::new(), functions: "[]".to_owned() }
+        let none = || "[]".to_owned();
+        Loaded { guests: Arc::new(Nothing), output: Vec::new(), functions: none(), uses: none() }
     }
 
     fn asked(helper: Option<&str>) -> Asked {

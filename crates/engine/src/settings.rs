@@ -18,7 +18,14 @@ pub struct Settings {
     pub defaults: BTreeMap<String, Value>,
     /// Python packages, as pip names them.
     pub python: Vec<String>,
+    /// Programs whose tasks others of the project may call: files, by their names.
+    pub programs: BTreeMap<String, String>,
 }
+
+/// More programs than any project has; each is loaded before a run begins.
+const MOST_PROGRAMS: usize = 16;
+/// No program has a longer name.
+pub(crate) const LONGEST_NAME: usize = 64;
 
 /// The file's name.
 pub(crate) const FILE: &str = "capsule.toml";
@@ -51,12 +58,13 @@ impl Settings {
                 ("workflow", Some(keys)) => settings.workflow(keys)?,
                 ("tasks", Some(keys)) => settings.tasks(keys)?,
                 ("dependencies", Some(keys)) => settings.dependencies(keys)?,
+                ("programs", Some(keys)) => settings.programs(keys)?,
                 // For `capsule-run --config`, which reads the same file.
                 ("profile", _) => {}
                 _ => {
                     return Err(unknown(
                         &section,
-                        &["workflow", "tasks", "dependencies"],
+                        &["workflow", "tasks", "dependencies", "programs"],
                         "capsule.toml",
                     ));
                 }
@@ -109,6 +117,35 @@ impl Settings {
         }
         Ok(())
     }
+
+    fn programs(&mut self, keys: toml::Table) -> Result<(), Failure> {
+        if keys.len() > MOST_PROGRAMS {
+            return Err(invalid(format!("[programs] has more than {MOST_PROGRAMS} programs")));
+        }
+        for (name, file) in keys {
+            if !is_name(&name) {
+                let message = format!("programs.{name:?} is no name of a program");
+                return Err(invalid(message).hint(format!(
+                    "at most {LONGEST_NAME} letters, digits, \"-\" and \"_\"; the first is a letter"
+                )));
+            }
+            let file = file.as_str().map(str::to_owned);
+            let file = file.ok_or_else(|| {
+                invalid(format!("programs.{name} must be text: the file of the program"))
+            })?;
+            self.programs.insert(name, file);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a program may be called so. No such name has a colon in it: what stands before
+/// the first colon of `PROGRAM:TASK` is the program.
+pub(crate) fn is_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name.len() <= LONGEST_NAME
+        && name.bytes().all(is_plain)
 }
 
 fn invalid(message: String) -> Failure {
@@ -132,13 +169,32 @@ mod tests {
         let settings = Settings::parse(
             "[workflow]\nname = \"w\"\nversion = \"1.0.0\"\nentrypoint = \"src/main.py\"\n\
              [tasks]\ndefault_compute = \"LOW\"\ndefault_max_retries = 2\ndefault_allowed_files = [\"./data\"]\n\
-             [dependencies]\npython = [\"attrs==25.3.0\"]\n",
+             [dependencies]\npython = [\"attrs==25.3.0\"]\n[programs]\nrender = \"src/render.ts\"\n",
         )
         .unwrap();
         assert_eq!(settings.entrypoint.as_deref(), Some("src/main.py"));
         assert_eq!(settings.defaults["max_retries"], 2);
         assert_eq!(settings.defaults["allowed_files"], serde_json::json!(["./data"]));
         assert_eq!(settings.python, ["attrs==25.3.0"]);
+        assert_eq!(settings.programs["render"], "src/render.ts");
+    }
+
+    #[test]
+    fn names_of_programs_are_plain() {
+        for name in ["a", "analyse", "Render-2", "a_b"] {
+            let text = format!("[programs]\n{name} = \"a.py\"\n");
+            assert_eq!(Settings::parse(&text).unwrap().programs[name], "a.py");
+        }
+        let long = "a".repeat(LONGEST_NAME + 1);
+        for name in ["", "a:b", "..", "/etc", "1a", "-a", "a.b", "a b", "\u{e4}", "a\u{0}b", &long]
+        {
+            let text = format!("[programs]\n{} = \"a.py\"\n", serde_json::json!(name));
+            let failure = Settings::parse(&text).unwrap_err();
+            assert_eq!(failure.code, ErrorCode::InvalidConfig);
+            assert!(failure.message.ends_with("is no name of a program"), "{failure}");
+        }
+        let many: String = (0..=MOST_PROGRAMS).map(|n| format!("p{n} = \"a.py\"\n")).collect();
+        assert!(Settings::parse(&format!("[programs]\n{many}")).is_err());
     }
 
     #[test]
@@ -148,6 +204,10 @@ mod tests {
             ("[tasks]\ndefault_rams = \"1\"\n", "[tasks] has no \"default_rams\""),
             ("[tasks]\nram = \"1\"\n", "[tasks] has no \"ram\""),
             ("[workflow]\nname = 1\n", "workflow.name must be text"),
+            (
+                "[programs]\nrender = { file = \"x\" }\n",
+                "programs.render must be text: the file of the program",
+            ),
             (
                 "[dependencies]\npython = \"x\"\n",
                 "dependencies.python must be a list of requirements",

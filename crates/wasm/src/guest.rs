@@ -125,6 +125,8 @@ pub(crate) struct WasmGuest {
 struct Declaration<'a> {
     #[serde(borrow)]
     tasks: &'a serde_json::value::RawValue,
+    #[serde(borrow)]
+    uses: &'a serde_json::value::RawValue,
     pure: bool,
 }
 
@@ -135,7 +137,8 @@ impl Guest for WasmGuest {
             let text = this.load(None).await?;
             let loaded: Declaration<'_> = serde_json::from_str(&text).map_err(|_| nonsense())?;
             let is_pure = loaded.pure && !this.store.data().looked_for_rights();
-            Ok(Declared { functions: loaded.tasks.get().to_owned(), is_pure })
+            let (functions, uses) = (loaded.tasks.get().to_owned(), loaded.uses.get().to_owned());
+            Ok(Declared { functions, uses, is_pure })
         }))
     }
 

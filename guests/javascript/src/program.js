@@ -6,7 +6,7 @@ import * as environment from "./environment.js";
 import { setArguments } from "./process.js";
 import { require } from "./require.js";
 import * as stack from "./stack.js";
-import { notePlaces, placeOf, recordOf, tasks } from "./task.js";
+import { named, notePlaces, placeOf, recordOf, tasks } from "./task.js";
 import { decode } from "./values.js";
 
 /** What the text becomes: a CommonJS module. Line 1 stays line 1. */
@@ -38,7 +38,10 @@ export function load(pairs) {
   module.loaded = true;
   addMain(module.exports);
   if (!declares) return "";
-  return JSON.stringify({ tasks: [...tasks.values()].map(description), pure: !environment.looked() });
+  // What is named from here on is looked up when it is called.
+  notePlaces(false);
+  const uses = named.map(({ name, place }) => ({ ...placeOf(place), name }));
+  return JSON.stringify({ tasks: [...tasks.values()].map(description), uses, pure: !environment.looked() });
 }
 
 /** A program without a task `main` gets one: what it exports as `main`, or nothing but its top level. */
@@ -60,6 +63,7 @@ function addMain(exports) {
 export function forget(other = source) {
   find = other;
   tasks.clear();
+  named.length = 0;
   environment.fill([], false);
   stack.describe("", 0);
   setArguments("");

@@ -2,4 +2,4 @@
 
 export { BinaryNotFound, CapsuleError, DeniedError, SessionLost, TaskError, WorkerError } from "./errors.js";
 export { files } from "./files/sdk.js";
-export { task } from "./task.js";
+export { task, taskOf } from "./task.js";

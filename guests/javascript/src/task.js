@@ -59,6 +59,25 @@ export function task(options, run) {
   return callable(record);
 }
 
+/** Tasks of other programs that were named while the program was loaded. */
+export const named = [];
+
+/** A task of another program of the project: `taskOf("render", "page")`. */
+export function taskOf(program, task) {
+  for (const word of [program, task]) {
+    if (typeof word !== "string") {
+      throw new TypeError(`taskOf() takes the names of a program and of a task, not ${typeof word}`);
+    }
+  }
+  if (!/^[A-Za-z][A-Za-z0-9_-]{0,63}$/.test(program)) {
+    throw new RangeError(`"${program}" is no name of a program: capsule.toml has them, below [programs]`);
+  }
+  if (task === "" || !task.isWellFormed()) throw new RangeError(`"${task}" is no name of a task`);
+  const name = `${program}:${task}`;
+  if (notesPlaces) named.push({ name, place: new Error() });
+  return calling(name);
+}
+
 /** Options are what JSON can hold; anything else is refused here, by its place. */
 function plain(value, where) {
   if (typeof value === "string" || typeof value === "boolean") return value;
@@ -84,9 +103,14 @@ export const placeOf = (error) =>
   (error && parse(stackOf(error))[0]) ?? { file: programPath(), line: 1, column: 1 };
 
 function callable(record) {
-  const { name } = record;
-  const task = (...given) => submit(name, given);
+  const task = calling(record.name);
   records.set(task, record);
+  return task;
+}
+
+/** What calls the task of this name. */
+function calling(name) {
+  const task = (...given) => submit(name, given);
   return Object.defineProperties(task, {
     name: { value: name },
     submit: { value: (...given) => submit(name, given) },

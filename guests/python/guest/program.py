@@ -16,7 +16,10 @@ from capsule import _runtime
 from guest import calls, chance, operations, values
 
 _tasks: dict[str, "capsule.Task"] = {}
+#: Tasks of other programs that were named while the program was loaded.
+_named: list["capsule.ProgramTask"] = []
 _module: types.ModuleType | None = None
+_is_loading = False
 
 
 class Finder:
@@ -71,6 +74,10 @@ class _Runtime(calls.GuestRuntime):
             )
         _tasks[task.name] = task
 
+    def named(self, task) -> None:
+        if _is_loading:
+            _named.append(task)
+
 
 def install() -> None:
     """Lets programs be found, and their tasks be heard of."""
@@ -107,7 +114,7 @@ def _set_environment(environment: list[tuple[str, str]]) -> None:
 
 def load(environment: list[tuple[str, str]] | None) -> str:
     """Runs the program's top level; what it declares, as JSON."""
-    global _module
+    global _module, _is_loading
     _set_environment(environment or [])
     if environment is not None:
         chance.seed()
@@ -122,14 +129,17 @@ def load(environment: list[tuple[str, str]] | None) -> str:
     spec = _finder.spec(name, found)
     _module = importlib.util.module_from_spec(spec)
     sys.modules[name] = _module
+    _is_loading = environment is None
     try:
         _finder.exec_module(_module)
     except SystemExit as error:
         raise RuntimeError(f"the program called exit({error.code!r}) while it was loaded") from None
+    finally:
+        _is_loading = False
     _add_main()
     declared = [_description(task) for task in _tasks.values()]
     pure = environment is None and not _WatchedEnvironment.looked and not chance.was_used()
-    told = json.dumps({"tasks": declared, "pure": pure})
+    told = json.dumps({"tasks": declared, "uses": [_use(task) for task in _named], "pure": pure})
     if "\\ud" in told:
         # Maybe half a character, which the host would not take for JSON.
         values.encode(json.loads(told), "the declaration")
@@ -140,6 +150,7 @@ def forget() -> None:
     """Forgets the program."""
     global _module
     _tasks.clear()
+    _named.clear()
     _finder._found.clear()
     _module = None
 
@@ -160,6 +171,10 @@ def _add_main() -> None:
 
 def _description(task) -> dict:
     return {"name": task.name, "options": task.options, "file": task.place[0], "line": task.place[1]}
+
+
+def _use(task) -> dict:
+    return {"name": task.name, "file": task.place[0], "line": task.place[1]}
 
 
 def invoke(name: str, arguments: str, environment: list[tuple[str, str]]):

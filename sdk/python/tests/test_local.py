@@ -8,7 +8,7 @@ import inspect
 import pytest
 
 import capsule
-from capsule import Task, TaskError, task
+from capsule import CapsuleError, ProgramTask, Task, TaskError, task, task_of
 
 
 @task(name="double", compute="LOW", ram="64MB", timeout="1s", max_retries=3)
@@ -135,3 +135,36 @@ def test_options_are_checked_where_they_are_written() -> None:
 def test_the_client_of_http_is_there() -> None:
     names = {"get", "post", "put", "delete", "patch", "head"}
     assert names <= set(dir(capsule.http))
+
+
+def test_a_task_of_another_program_says_how_to_run_it() -> None:
+    page: ProgramTask[[str], str] = task_of("render", "page")
+    assert (page.program, page.name, repr(page)) == ("render", "render:page", "<task 'render:page'>")
+    with pytest.raises(CapsuleError, match="capsule run FILE"):
+        page("x")
+    with pytest.raises(CapsuleError, match="render:page"):
+        page.map(["x"])
+    later = page.submit("x")
+    with pytest.raises(CapsuleError):
+        later.result()
+
+    @task
+    def caller() -> str:
+        return page("x")
+
+    # Not a failure of the task: nothing ran.
+    with pytest.raises(CapsuleError) as raised:
+        caller()
+    assert not isinstance(raised.value, TaskError)
+
+
+def test_names_of_other_programs_are_checked() -> None:
+    for program in ["", "a:b", "..", "/etc", "render.ts", "1a", "-a", "a b", "\u0663", "ä", "a" * 65]:
+        with pytest.raises(ValueError, match="no name of a program"):
+            task_of(program, "page")
+    for name in ["", "\ud800"]:
+        with pytest.raises(ValueError, match="no name of a task"):
+            task_of("render", name)
+    with pytest.raises(TypeError, match="names"):
+        task_of("render", 1)  # type: ignore[arg-type]
+    assert task_of("Render-2_x", "any name: at all").name == "Render-2_x:any name: at all"

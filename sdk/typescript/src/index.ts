@@ -31,4 +31,5 @@ export {
   type Task,
   type TaskOptions,
   task,
+  taskOf,
 } from "./task.js";

@@ -1,5 +1,6 @@
 /** `task()`: a function that runs in a sandbox of its own when it is called. */
 
+import { CapsuleError } from "./errors.js";
 import { begin } from "./local.js";
 
 /** A file or folder, and how it may be used. */
@@ -111,15 +112,19 @@ export function task<A extends unknown[], R>(
   if (typeof name !== "string" || name === "") {
     throw new TypeError("a task of a function without a name needs the option name");
   }
-  const submit = (...args: A) => begin<Awaited<R>>(name, () => fn(...args), undefined);
+  return calling<A, Awaited<R>>(name, fn);
+}
+
+/** What calls a function as the task of this name. */
+function calling<A extends unknown[], R>(name: string, fn: (...args: A) => unknown): Task<A, R> {
+  const submit = (...args: A) => begin<R>(name, () => fn(...args), undefined);
   const made = (...args: A) => submit(...args);
   return Object.defineProperties(made, {
     name: { value: name },
     submit: { value: submit },
     map: {
       value: async (items: Iterable<A[0]>, { signal }: CallOptions = {}) => {
-        const call = (item: A[0]) =>
-          begin<Awaited<R>>(name, () => fn(...([item] as unknown as A)), signal);
+        const call = (item: A[0]) => begin<R>(name, () => fn(...([item] as unknown as A)), signal);
         const ends = await Promise.allSettled(Array.from(items, call));
         const failed = ends.find((end) => end.status === "rejected");
         if (failed !== undefined) throw failed.reason;
@@ -128,8 +133,47 @@ export function task<A extends unknown[], R>(
     },
     with: {
       value: ({ signal }: CallOptions) => ({
-        run: (...args: A) => begin<Awaited<R>>(name, () => fn(...args), signal),
+        run: (...args: A) => begin<R>(name, () => fn(...args), signal),
       }),
     },
-  }) as Task<A, Awaited<R>>;
+  }) as Task<A, R>;
+}
+
+const PROGRAM = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
+
+/**
+ * A task of another program of the project, which may be in another language: `program` is its
+ * name below `[programs]` in `capsule.toml`, `task` what the task is called there.
+ *
+ * ```ts
+ * const summary = taskOf<[text: string], Summary>("analyse", "summary");
+ * const { words } = await summary("a text");
+ * ```
+ *
+ * What it takes and returns is said here and not checked. Outside of a sandbox a call of it is
+ * an error: only `capsule run` and `run()` know other programs.
+ */
+export function taskOf<A extends unknown[] = unknown[], R = unknown>(
+  program: string,
+  task: string,
+): Task<A, R> {
+  for (const word of [program, task]) {
+    if (typeof word !== "string") {
+      throw new TypeError(
+        `taskOf() takes the names of a program and of a task, not ${typeof word}`,
+      );
+    }
+  }
+  if (!PROGRAM.test(program)) {
+    const advice = "capsule.toml has them, below [programs]";
+    throw new RangeError(`"${program}" is no name of a program: ${advice}`);
+  }
+  if (task === "") throw new RangeError(`"" is no name of a task`);
+  const name = `${program}:${task}`;
+  return calling<A, R>(name, () => {
+    throw new CapsuleError(
+      `task "${name}" is one of another program, which runs in sandboxes only: ` +
+        "run the program that calls it with `capsule run FILE`, or run() of @capsule-run/sdk/runner",
+    );
+  });
 }

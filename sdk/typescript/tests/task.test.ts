@@ -6,7 +6,7 @@ import { join } from "node:path";
 
 import { afterAll, beforeAll, describe, expect, expectTypeOf, test } from "vitest";
 
-import { CapsuleError, files, type Submission, TaskError, task } from "../src/index.js";
+import { CapsuleError, files, type Submission, TaskError, task, taskOf } from "../src/index.js";
 
 const later = (milliseconds: number) => new Promise((done) => setTimeout(done, milliseconds));
 
@@ -39,6 +39,42 @@ describe("types", () => {
     // @ts-expect-error: modes are known
     task({ name: "y", allowedFiles: [{ path: "a", mode: "x" }] }, () => 1);
     task({ name: "z", compute: "HIGH", ram: 1, timeout: "1s", allowedFiles: ["./a"] }, () => 1);
+  });
+});
+
+describe("tasks of other programs", () => {
+  const page = taskOf<[title: string], { html: string }>("render", "page");
+
+  test("types are what is said", () => {
+    expectTypeOf(page).parameters.toEqualTypeOf<[title: string]>();
+    expectTypeOf(page).returns.toEqualTypeOf<Submission<{ html: string }>>();
+    expectTypeOf(page.map).returns.toEqualTypeOf<Promise<{ html: string }[]>>();
+    expectTypeOf(taskOf("a", "b")).returns.toEqualTypeOf<Submission<unknown>>();
+    // @ts-expect-error: a number is no title
+    expectTypeOf(() => page(1)).toBeFunction();
+  });
+
+  test("outside of a sandbox they say how to run them", async () => {
+    expect(page.name).toBe("render:page");
+    const calls = [page("x"), page.submit("x"), page.map(["x"]), page.with({}).run("x")];
+    for (const end of await Promise.allSettled(calls)) {
+      expect(end.status).toBe("rejected");
+      const { reason } = end as PromiseRejectedResult;
+      expect(reason).toBeInstanceOf(CapsuleError);
+      expect(reason.message).toContain('"render:page"');
+      expect(reason.message).toContain("capsule run FILE");
+    }
+    const caller = task({ name: "caller" }, async () => page("x"));
+    await expect(caller()).rejects.not.toBeInstanceOf(TaskError);
+  });
+
+  test("their names are checked", () => {
+    for (const program of ["", "a:b", "..", "/etc", "render.ts", "1a", "-a", "ä", "a\n"]) {
+      expect(() => taskOf(program, "page")).toThrow("no name of a program");
+    }
+    expect(() => taskOf("render", "")).toThrow("no name of a task");
+    // @ts-expect-error: names are text
+    expect(() => taskOf("render", 1)).toThrow(TypeError);
   });
 });
 

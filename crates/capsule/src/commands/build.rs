@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use capsule_engine::Project;
+use capsule_engine::{Part, Parts, Project};
 use capsule_spec::{ErrorCode, Failure};
 use clap::Args;
 
-use crate::{progress, wire};
+use crate::program;
 
 /// What to build.
 #[derive(Debug, Args)]
@@ -34,13 +34,13 @@ impl Build {
     }
 
     fn build(&self) -> Result<String, Failure> {
-        let mut project =
-            Project::open(self.file.as_deref()).map_err(|error| error.into_failure())?;
-        wire::Runtimes::default().of(&mut project, &progress::Preparing)?;
+        let project = Project::open(self.file.as_deref()).map_err(|error| error.into_failure())?;
+        let Parts { entry: Part { project, .. }, others } = program::ready(project)?;
         if !self.export {
             return Ok(format!("{} is ready to run", project.entry()));
         }
-        let bytes = project.export()?;
+        let others: Vec<&Project> = others.iter().map(|part| &part.project).collect();
+        let bytes = project.export(&others)?;
         let file = project.entry().rsplit('/').next().unwrap_or_default();
         let name = format!("{}.wasm", file.rsplit_once('.').map_or(file, |(stem, _)| stem));
         write_whole(&name, &bytes).map_err(|error| {

@@ -15,7 +15,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::tree::Tree;
-use crate::{answer, broker, lockdown, program, progress, wire};
+use crate::{answer, lockdown, program};
 
 /// What to run, and how to tell of it.
 #[derive(Debug, Args)]
@@ -77,9 +77,9 @@ impl Run {
 
     fn serve(&self) -> Result<std::convert::Infallible, Failure> {
         let arguments = self.arguments()?;
-        let mut project = program::open(Path::new(""), self.file.as_deref(), &self.mount)?;
-        let mut backends = wire::Runtimes::default().of(&mut project, &progress::Preparing)?;
-        backends.jail = broker::start(&project, backends.jail);
+        let project = program::open(Path::new(""), self.file.as_deref(), &self.mount)?;
+        let mut parts = program::ready(project)?;
+        program::start_brokers(&mut parts);
         let environment = program::environment();
         let limits = RunLimits::default();
         // With --json standard output is the envelope's alone.
@@ -91,8 +91,8 @@ impl Run {
             None if self.verbose => Box::new(Lines::default()),
             None => Box::new(Silent),
         };
-        let locked = lockdown::enter(&project, self.verbose)?;
-        let load = Workflow::load(project, backends, limits, environment, output, observer);
+        let locked = lockdown::enter(&parts, self.verbose)?;
+        let load = Workflow::load(parts, limits, environment, output, observer);
         let (runtime, workflow) = match locked.load(load)? {
             Ok(loaded) => loaded,
             Err(answer) => self.leave(answer),

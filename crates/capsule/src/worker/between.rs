@@ -2,7 +2,7 @@
 //!
 //! | from | frame |
 //! |---|---|
-//! | front | `{request, bundle, workspace}`: a request, with what the front made for it |
+//! | front | `{request, made}`: a request, with what the front found and made for it |
 //! | runner | `{ready: true}` or `{failed}`, once |
 //! | runner | an answer as the caller gets it |
 //!
@@ -10,6 +10,7 @@
 //! answer to a question of that runner is the end of it.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use capsule_engine::{Language, MountOption, Project};
@@ -31,6 +32,8 @@ pub(super) struct Order {
     pub(super) mounts: Vec<String>,
     /// Whether tasks may run in jails.
     pub(super) has_native: bool,
+    /// The same of the other programs that it may call, by their names.
+    pub(super) others: BTreeMap<String, bool>,
     /// Where the files of its sessions are.
     pub(super) sessions: Option<PathBuf>,
 }
@@ -77,29 +80,33 @@ pub(super) struct Ask<'a> {
     #[serde(borrow)]
     pub(super) request: Request<'a>,
     #[serde(default)]
-    pub(super) bundle: Option<Bundled>,
-    #[serde(default)]
+    pub(super) made: Made,
+}
+
+/// What the front found and made for a request.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Made {
+    /// The program's file, where the request leaves it to the caller's `capsule.toml`, which
+    /// a runner may not be able to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) file: Option<String>,
+    /// Scripts, by the names of programs; that of the program itself has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) bundles: BTreeMap<String, Bundled>,
+    /// Where the files of the session are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) workspace: Option<PathBuf>,
 }
 
 impl Ask<'_> {
     /// The frame. `request` is JSON already, whose numbers keep every digit.
-    pub(super) fn frame(
-        request: &[u8],
-        bundle: Option<&Bundled>,
-        workspace: Option<&PathBuf>,
-    ) -> serde_json::Result<Vec<u8>> {
+    pub(super) fn frame(request: &[u8], made: &Made) -> serde_json::Result<Vec<u8>> {
         let mut frame = Vec::with_capacity(request.len() + 64);
         frame.extend_from_slice(b"{\"request\":");
         frame.extend_from_slice(request);
-        if let Some(bundle) = bundle {
-            frame.extend_from_slice(b",\"bundle\":");
-            serde_json::to_writer(&mut frame, bundle)?;
-        }
-        if let Some(workspace) = workspace {
-            frame.extend_from_slice(b",\"workspace\":");
-            serde_json::to_writer(&mut frame, workspace)?;
-        }
+        frame.extend_from_slice(b",\"made\":");
+        serde_json::to_writer(&mut frame, made)?;
         frame.push(b'}');
         Ok(frame)
     }
@@ -129,6 +136,18 @@ pub(super) struct Answered<'a> {
 }
 
 impl Answered<'_> {
+    pub(super) fn is_envelope(&self) -> bool {
+        self.envelope.is_some()
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.done == Some(true)
+    }
+
+    pub(super) fn is_error(&self) -> bool {
+        self.error.is_some()
+    }
+
     /// Whether more comes for this number; none if it is no answer.
     pub(super) fn is_output(&self) -> Option<bool> {
         let last = [self.envelope.is_some(), self.done.is_some(), self.error.is_some()];
@@ -141,16 +160,14 @@ impl Answered<'_> {
 }
 
 /// The request that tells a runner what later requests may grant.
-pub(super) fn environment(
-    variables: &std::collections::BTreeMap<String, String>,
-) -> serde_json::Result<Vec<u8>> {
+pub(super) fn environment(variables: &BTreeMap<String, String>) -> serde_json::Result<Vec<u8>> {
     #[derive(Serialize)]
     struct Environment<'a> {
         op: Cow<'a, str>,
-        variables: &'a std::collections::BTreeMap<String, String>,
+        variables: &'a BTreeMap<String, String>,
     }
     let request = serde_json::to_vec(&Environment { op: "environment".into(), variables })?;
-    Ask::frame(&request, None, None)
+    Ask::frame(&request, &Made::default())
 }
 
 /// The request that ends another.
@@ -165,12 +182,13 @@ mod tests {
     #[test]
     fn a_request_arrives_as_it_was() {
         let request = br#"{"id": 7, "op": "run", "args": [1e400], "source": "\"}"}"#;
-        let frame = Ask::frame(request, None, Some(&"/tmp/a \"b\"".into())).unwrap();
+        let made = Made { workspace: Some("/tmp/a \"b\"".into()), ..Made::default() };
+        let frame = Ask::frame(request, &made).unwrap();
         let ask: Ask<'_> = serde_json::from_slice(&frame).unwrap();
         assert_eq!(ask.request.id, Some(7));
         assert_eq!(ask.request.args.unwrap().get(), "[1e400]");
-        assert_eq!(ask.workspace.as_deref(), Some(std::path::Path::new("/tmp/a \"b\"")));
-        assert!(ask.bundle.is_none());
+        assert_eq!(ask.made.workspace, made.workspace);
+        assert!(ask.made.bundles.is_empty() && ask.made.file.is_none());
     }
 
     #[test]

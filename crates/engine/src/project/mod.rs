@@ -5,11 +5,14 @@
 
 mod bundle;
 mod language;
+mod programs;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use capsule_backend::guest::{Granted, Source};
 use capsule_spec::{Access, ErrorCode, Failure, Function};
@@ -31,7 +34,7 @@ pub struct Project {
     /// None for a program that is text only.
     folder: Option<OwnedFd>,
     /// Where its sources are, if not in the folder.
-    bundle: Option<Bundle>,
+    bundle: Option<Arc<Bundle>>,
     /// Below the root.
     entry: String,
     language: Language,
@@ -41,6 +44,8 @@ pub struct Project {
     prefix: String,
     mounts: Vec<Granted>,
     packages: Option<Granted>,
+    /// Programs that may call each other, by the names of `capsule.toml`: files below the root.
+    programs: BTreeMap<String, String>,
     /// From `capsule.toml`, or the defaults.
     pub settings: Settings,
 }
@@ -196,12 +201,7 @@ impl Project {
     pub fn open_in(place: &Path, file: Option<&str>) -> Result<Self, ProjectError> {
         let named = match file {
             Some(file) => file.to_owned(),
-            None => {
-                let text = std::fs::read_to_string(place.join(settings::FILE))
-                    .map_err(|_| ProjectError::NoEntry)?;
-                let settings = Settings::parse(&text).map_err(ProjectError::Settings)?;
-                settings.entrypoint.ok_or(ProjectError::NoEntry)?
-            }
+            None => Self::entrypoint(place)?,
         };
         let failed = |source| ProjectError::Open { path: named.clone(), source };
         let path = std::fs::canonicalize(place.join(&named)).map_err(failed)?;
@@ -227,9 +227,21 @@ impl Project {
             prefix,
             mounts: Vec::new(),
             packages: None,
+            programs: BTreeMap::new(),
             settings: Settings::default(),
         };
         project.with_settings()
+    }
+
+    /// The entry point that the `capsule.toml` in a folder names.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be read.
+    pub fn entrypoint(place: &Path) -> Result<String, ProjectError> {
+        let text = std::fs::read_to_string(place.join(settings::FILE))
+            .map_err(|_| ProjectError::NoEntry)?;
+        let settings = Settings::parse(&text).map_err(ProjectError::Settings)?;
+        settings.entrypoint.ok_or(ProjectError::NoEntry)
     }
 
     /// Opens a program that `capsule build --export` made. Files that its tasks may use are
@@ -255,10 +267,11 @@ impl Project {
             entry: bundle.entry.clone(),
             language,
             script: None,
-            bundle: Some(bundle),
+            bundle: Some(Arc::new(bundle)),
             prefix: String::new(),
             mounts: Vec::new(),
             packages: None,
+            programs: BTreeMap::new(),
             settings: Settings::default(),
         };
         project.with_settings()
@@ -269,14 +282,32 @@ impl Project {
         Bundle::is_likely(file)
     }
 
-    /// The program and its settings as one file: what [`Project::open_export`] opens.
+    /// The program, those of `others` and their settings as one file: what
+    /// [`Project::open_export`] opens.
     ///
     /// # Errors
     /// The folder cannot be read, or holds too much.
-    pub fn export(&self) -> Result<Vec<u8>, Failure> {
-        if self.language == Language::JavaScript {
-            return self.export_script();
+    pub fn export(&self, others: &[&Self]) -> Result<Vec<u8>, Failure> {
+        let all = || std::iter::once(&self).chain(others);
+        let mut bundle = if all().any(|project| project.language == Language::Python) {
+            self.export_folder()?
+        } else {
+            let mut files = BTreeMap::new();
+            if let Some(text) = self.text(settings::FILE)? {
+                files.insert(settings::FILE.to_owned(), text.into_bytes());
+            }
+            Bundle { entry: self.entry.clone(), files }
+        };
+        // All that a program in JavaScript is made of stands in its script.
+        for project in all().filter(|project| project.language == Language::JavaScript) {
+            let missing = || Failure::new(ErrorCode::ProgramNotFound, "the program cannot be read");
+            let script = project.source("").ok_or_else(missing)?;
+            bundle.files.insert(project.entry.clone(), script.bytes);
         }
+        Ok(bundle.to_bytes())
+    }
+
+    fn export_folder(&self) -> Result<Bundle, Failure> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let Some(folder) = &self.folder else {
             return Err(Failure::new(
@@ -284,30 +315,17 @@ impl Project {
                 "a program without a file has no folder",
             ));
         };
-        let bundled = rustix::fs::openat(folder, ".", flags, Mode::empty())
+        rustix::fs::openat(folder, ".", flags, Mode::empty())
             .map_err(|error| BundleError::Folder(error.into()))
-            .and_then(|folder| Bundle::of_folder(&folder, &self.entry));
-        match bundled {
-            Ok(bundle) => Ok(bundle.to_bytes()),
-            Err(error) => Err(Failure::new(ErrorCode::ProgramNotFound, error.to_string())),
-        }
-    }
-
-    /// All that a program in JavaScript is made of stands in its script.
-    fn export_script(&self) -> Result<Vec<u8>, Failure> {
-        let missing = || Failure::new(ErrorCode::ProgramNotFound, "the program cannot be read");
-        let script = self.source("").ok_or_else(missing)?;
-        let mut files = std::collections::BTreeMap::from([(self.entry.clone(), script.bytes)]);
-        if let Some(text) = self.text(settings::FILE)? {
-            files.insert(settings::FILE.to_owned(), text.into_bytes());
-        }
-        Ok(Bundle { entry: self.entry.clone(), files }.to_bytes())
+            .and_then(|folder| Bundle::of_folder(&folder, &self.entry))
+            .map_err(|error| Failure::new(ErrorCode::ProgramNotFound, error.to_string()))
     }
 
     fn with_settings(mut self) -> Result<Self, ProjectError> {
         if let Some(text) = self.text(settings::FILE).map_err(ProjectError::Settings)? {
             self.settings = Settings::parse(&text).map_err(ProjectError::Settings)?;
         }
+        self.programs = programs::find(&self).map_err(ProjectError::Settings)?;
         Ok(self)
     }
 
@@ -319,13 +337,14 @@ impl Project {
             place: place.to_owned(),
             root: PathBuf::new(),
             folder: None,
-            bundle: Some(Bundle { entry: name.to_owned(), files }),
+            bundle: Some(Arc::new(Bundle { entry: name.to_owned(), files })),
             entry: name.to_owned(),
             language,
             script: None,
             prefix: String::new(),
             mounts: Vec::new(),
             packages: None,
+            programs: BTreeMap::new(),
             settings: Settings::default(),
         }
     }
@@ -494,7 +513,7 @@ impl Project {
     }
 
     /// A file of the program as the user names it.
-    fn path(&self, file: &str) -> String {
+    pub(crate) fn path(&self, file: &str) -> String {
         format!("{}{file}", self.prefix)
     }
 

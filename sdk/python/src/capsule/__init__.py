@@ -17,7 +17,7 @@ program,
 from typing import TYPE_CHECKING, Any
 
 from . import http
-from ._task import AllowedFile, Task, task
+from ._task import AllowedFile, ProgramTask, Task, task, task_of
 from .errors import BinaryNotFound, CapsuleError, DeniedError, SessionLost, TaskError, WorkerError
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 __all__ = [
     # What programs use.
     "task",
+    "task_of",
     "Task",
+    "ProgramTask",
     "AllowedFile",
     "Submission",
     "http",

@@ -139,6 +139,9 @@ class LocalRuntime:
     def declared(self, task: Any) -> None:
         """Nobody asks what a program declares."""
 
+    def named(self, task: Any) -> None:
+        """Nobody asks what it calls of others."""
+
 
 async def _awaited(task: asyncio.Future[Any]) -> Any:
     return await task

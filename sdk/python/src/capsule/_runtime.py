@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ._submission import Submission
 
-__all__ = ["Runtime", "current", "install", "on_declared"]
+__all__ = ["Runtime", "current", "install", "on_declared", "on_named"]
 
 
 class Runtime(Protocol):
@@ -30,6 +30,9 @@ class Runtime(Protocol):
 
     def declared(self, task: Any) -> None:
         """Hears of every task that a program declares."""
+
+    def named(self, task: Any) -> None:
+        """Hears of every task of another program that a program names."""
 
 
 _current: Runtime | None = None
@@ -54,3 +57,8 @@ def install(runtime: Runtime) -> None:
 def on_declared(task: Any) -> None:
     """Tells the runtime of a task."""
     current().declared(task)
+
+
+def on_named(task: Any) -> None:
+    """Tells the runtime of a task of another program."""
+    current().named(task)

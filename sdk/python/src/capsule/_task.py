@@ -10,8 +10,10 @@ from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, overloa
 
 from . import _runtime
 from ._submission import Submission
+from ._values import is_whole
+from .errors import CapsuleError
 
-__all__ = ["AllowedFile", "Task", "task"]
+__all__ = ["AllowedFile", "ProgramTask", "Task", "task", "task_of"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -76,6 +78,74 @@ class Task(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<task {self.name!r}>"
+
+
+class ProgramTask(Generic[P, R]):
+    """A task of another program of the project, which may be in another language.
+
+    It runs there as the task's own program declares it, and is called as any other task.
+    """
+
+    #: The program, by its name in ``capsule.toml``.
+    program: str
+    #: What other tasks and ``capsule run --task`` call it: ``"render:page"``.
+    name: str
+    #: The file and line that named it.
+    place: tuple[str, int]
+
+    def __init__(self, program: str, task: str, place: tuple[str, int]) -> None:
+        self.program = program
+        self.name = f"{program}:{task}"
+        self.place = place
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Runs it and waits for its value; in coroutines, await ``submit()``."""
+        value: R = _runtime.current().call(self.name, self._outside, args, kwargs)
+        return value
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Submission[R]:
+        """Starts it and returns at once; several run in parallel. Can be awaited."""
+        return _runtime.current().submit(self.name, self._outside, args, kwargs)
+
+    def map(self, items: Iterable[Any]) -> list[R]:
+        """Runs it once for each item, in parallel; the values in the order of the items.
+
+        The first failure is raised after all have ended.
+        """
+        submissions = [self.submit(item) for item in items]  # type: ignore[call-arg]
+        return gather(submissions)
+
+    def _outside(self, *args: Any, **kwargs: Any) -> Any:
+        raise CapsuleError(
+            f"task {self.name!r} is one of another program, which runs in sandboxes only: "
+            "run the program that calls it with `capsule run FILE`, or capsule.run(FILE)"
+        )
+
+    def __repr__(self) -> str:
+        return f"<task {self.name!r}>"
+
+
+def task_of(program: str, task: str) -> ProgramTask[..., Any]:
+    """A task of another program of the project: ``task_of("render", "page")``.
+
+    :param program: the program's name, below ``[programs]`` in ``capsule.toml``
+    :param task: what the task is called there
+
+    Named at the top level of a program, a task that is not there is an error with file and
+    line before anything runs; elsewhere, when it is called.
+    """
+    frame = sys._getframe(1)
+    for word in (program, task):
+        if not isinstance(word, str):
+            raise TypeError(f"task_of() takes the names of a program and of a task, not {word!r}")
+    plain = program.replace("-", "").replace("_", "")
+    if not (plain.isascii() and plain.isalnum() and program[0].isalpha() and len(program) <= 64):
+        raise ValueError(f"{program!r} is no name of a program: capsule.toml has them, below [programs]")
+    if not task or not is_whole(task):
+        raise ValueError(f"{task!r} is no name of a task")
+    named: ProgramTask[..., Any] = ProgramTask(program, task, (frame.f_code.co_filename, frame.f_lineno))
+    _runtime.on_named(named)
+    return named
 
 
 def gather(submissions: list[Submission[Any]]) -> list[Any]:

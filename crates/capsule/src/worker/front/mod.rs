@@ -29,14 +29,14 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-use super::between::{self, Ask};
+use super::between::{self, Ask, Made};
 use super::frame::{self, Front as Next, Incoming, Outgoing};
 use super::language::Written;
 use super::request::{Hello, PROTOCOL, Reply, Request, needed};
 use super::stdio::{Call, Caller};
 use crate::program;
 use place::{Place, Wanted};
-use process::{Answers, Open, Runner};
+use process::{Answers, Awaits, Open, Runner};
 use runners::Runners;
 use sessions::{Sessions, Work};
 
@@ -238,9 +238,15 @@ impl Front {
                     Err(lost) => return Err(lost.failure()),
                 };
                 session.settle(&runner);
-                let frame = Ask::frame(&bytes, None, Some(session.workspace.path()));
+                let workspace = Some(session.workspace.path().to_owned());
+                let frame = Ask::frame(&bytes, &Made { workspace, ..Made::default() });
                 held.push(Box::new(session));
-                front.ask(id, &runner, Open { task: task.to_owned(), _held: held }, sound(frame)?)
+                front.ask(
+                    id,
+                    &runner,
+                    Open { awaits: Awaits::Envelope(task.to_owned()), _held: held },
+                    sound(frame)?,
+                )
             };
             if let Err(failure) = passed.await {
                 front.answer(id, Answer::refused(task, failure));
@@ -268,10 +274,10 @@ impl Front {
                 if matches!(work, Work::Reset | Work::Close) {
                     let Some(runner) = session.leave() else { return Ok(true) };
                     let held: Vec<Box<dyn Send>> = vec![Box::new(first), Box::new(session)];
-                    let frame = sound(Ask::frame(&bytes, None, None))?;
+                    let frame = sound(Ask::frame(&bytes, &Made::default()))?;
                     // Where the process has ended, the memory has too.
-                    let open = Open { task: "session".to_owned(), _held: held };
-                    return front.ask(id, &runner, open, frame).map(|()| false);
+                    let open = Open { awaits: Awaits::Done, _held: held };
+                    return Ok(front.ask(id, &runner, open, frame).is_err());
                 }
                 let moved = tokio::task::spawn_blocking(move || session.work(&work));
                 let gone =
@@ -299,8 +305,8 @@ impl Front {
         held: Vec<Box<dyn Send>>,
     ) -> Result<(), Failure> {
         let runner = self.runner(place)?;
-        let frame = sound(Ask::frame(request, place.bundle.as_ref(), None))?;
-        self.ask(id, &runner, Open { task, _held: held }, frame)
+        let frame = sound(Ask::frame(request, &place.made))?;
+        self.ask(id, &runner, Open { awaits: Awaits::Envelope(task), _held: held }, frame)
     }
 
     fn runner(self: &Arc<Self>, place: &Place) -> Result<Arc<Runner>, Failure> {

@@ -1,6 +1,7 @@
 //! Which process a request's guests run in: requests that may be granted the same things
 //! share one.
 
+use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -10,8 +11,8 @@ use capsule_engine::{Answer, Language, Project};
 use capsule_spec::{Access, ErrorCode, Failure};
 
 use crate::program;
-use crate::script::{self, Bundled};
-use crate::worker::between::{Order, Program, mounts};
+use crate::script;
+use crate::worker::between::{Made, Order, Program, mounts};
 use crate::worker::language::Written;
 use crate::worker::request::Request;
 
@@ -27,6 +28,17 @@ pub(super) struct Key {
     /// A program in one file, which may lie elsewhere; or where its own place counts.
     file: Option<Spot>,
     mounts: Vec<(Spot, bool)>,
+    /// The other programs that it may call.
+    others: Vec<Other>,
+}
+
+/// Another program, as far as it decides what a process is made ready with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Other {
+    name: String,
+    entry: String,
+    requirements: Vec<String>,
+    has_native: bool,
 }
 
 impl Key {
@@ -60,7 +72,7 @@ impl Spot {
 pub(super) struct Place {
     pub(super) key: Key,
     pub(super) order: Order,
-    pub(super) bundle: Option<Bundled>,
+    pub(super) made: Made,
 }
 
 /// What a `run` wants to be run, not looked at yet.
@@ -93,10 +105,25 @@ impl Wanted {
 
     /// Finds out. May take seconds: the script of a program is made here.
     pub(super) fn settle(&self) -> Result<Place, Failure> {
-        let mut project = self.open()?;
-        let place = |project: &mut Project| self.place(project);
+        let file = match (&self.source, &self.file) {
+            (None, None) => {
+                let file = Project::entrypoint(&self.caller);
+                Some(file.map_err(|error| error.into_failure())?)
+            }
+            (_, file) => file.clone(),
+        };
+        let mut project = self.open(file.as_deref())?;
+        let mut others = project.others()?;
+        let mut bundles = BTreeMap::new();
+        for (name, other) in &mut others {
+            let ((), bundle) = script::made_beside(other, |_| Ok(()))?;
+            bundles.extend(bundle.map(|bundle| (name.clone(), bundle)));
+        }
+        let place = |project: &mut Project| self.place(project, file.clone(), &others);
         let (mut place, bundle) = script::made_beside(&mut project, place)?;
-        place.bundle = bundle;
+        bundles.extend(bundle.map(|bundle| (String::new(), bundle)));
+        let file = file.filter(|_| self.file.is_none());
+        place.made = Made { file, bundles, workspace: None };
         Ok(place)
     }
 
@@ -108,7 +135,7 @@ impl Wanted {
         }
     }
 
-    fn open(&self) -> Result<Project, Failure> {
+    fn open(&self, file: Option<&str>) -> Result<Project, Failure> {
         let mounts = mounts(&self.mounts)?;
         match &self.source {
             Some(_) if self.file.is_some() => {
@@ -120,14 +147,19 @@ impl Wanted {
                 let text = source.clone().into_bytes();
                 program::mounted(Project::of_text(&self.caller, name, *language, text), &mounts)
             }
-            None => program::open(&self.caller, self.file.as_deref(), &mounts),
+            None => program::open(&self.caller, file, &mounts),
         }
     }
 
-    fn place(&self, project: &Project) -> Result<Place, Failure> {
+    fn place(
+        &self,
+        project: &Project,
+        file: Option<String>,
+        others: &[(String, Project)],
+    ) -> Result<Place, Failure> {
         let has_native = project.mentions("jail");
         let program = match (&self.source, project.language()) {
-            (None, _) => Program::File(self.file.clone()),
+            (None, _) => Program::File(file.clone()),
             (Some(_), Language::Python) => Program::Python,
             (Some(_), Language::JavaScript) => Program::JavaScript,
         };
@@ -135,11 +167,29 @@ impl Wanted {
         // In Node, it depends on the file which packages a program sees.
         let is_node = has_native && project.language() == Language::JavaScript;
         let is_one_file = project.is_in_one_file();
-        let file = self.file.as_ref().filter(|_| !is_text && (is_one_file || is_node));
+        let file = file.filter(|_| !is_text && (is_one_file || is_node));
         let mut mounts = Vec::new();
         for mount in project.mounts() {
             mounts.push((Spot::of(&mount.source)?, mount.access == Access::ReadWrite));
         }
+        let other = |(name, project): &(String, Project)| {
+            Ok(Other {
+                name: name.clone(),
+                entry: project.entry().to_owned(),
+                requirements: project.requirements()?,
+                has_native: project.mentions("jail"),
+            })
+        };
+        let others = others.iter().map(other).collect::<Result<Vec<_>, Failure>>()?;
+        let native = |other: &Other| (other.name.clone(), other.has_native);
+        let order = Order {
+            caller: self.caller.clone(),
+            program,
+            mounts: self.mounts.clone(),
+            has_native,
+            others: others.iter().map(native).collect(),
+            sessions: None,
+        };
         let key = Key {
             language: project.language(),
             requirements: project.requirements()?,
@@ -148,15 +198,9 @@ impl Wanted {
             root: (!is_text).then(|| Spot::of(project.root())).transpose()?,
             file: file.map(|file| Spot::of(&self.caller.join(file))).transpose()?,
             mounts: sorted(mounts),
+            others,
         };
-        let order = Order {
-            caller: self.caller.clone(),
-            program,
-            mounts: self.mounts.clone(),
-            has_native,
-            sessions: None,
-        };
-        Ok(Place { key, order, bundle: None })
+        Ok(Place { key, order, made: Made::default() })
     }
 }
 
@@ -177,6 +221,7 @@ impl Place {
             root: None,
             file: None,
             mounts: Vec::new(),
+            others: Vec::new(),
         };
         let program = match language {
             Language::Python => Program::Python,
@@ -187,9 +232,10 @@ impl Place {
             program,
             mounts: Vec::new(),
             has_native: false,
+            others: BTreeMap::new(),
             sessions: None,
         };
-        Self { key, order, bundle: None }
+        Self { key, order, made: Made::default() }
     }
 
     /// Where code runs that is evaluated.

@@ -37,9 +37,34 @@ pub(super) struct Runner {
 
 /// A question that is not answered yet.
 pub(super) struct Open {
-    pub(super) task: String,
+    pub(super) awaits: Awaits,
     /// Whatever others wait for until then.
     pub(super) _held: Vec<Box<dyn Send>>,
+}
+
+/// Which answer a question has, beside an error.
+pub(super) enum Awaits {
+    /// An envelope, of this task.
+    Envelope(String),
+    /// That a session's memory is given up, which the end of the process does as well.
+    Done,
+}
+
+impl Awaits {
+    /// The answer to who waits when the process has ended.
+    fn at_the_end(self, id: u64, failure: &Failure) -> Reply<'static> {
+        match self {
+            Self::Envelope(task) => Reply::answer(id, Answer::refused(&task, failure.clone())),
+            Self::Done => Reply::Done { id, done: true },
+        }
+    }
+
+    fn is_met_by(&self, answer: &Answered<'_>) -> bool {
+        match self {
+            Self::Envelope(_) => answer.is_envelope() || answer.is_error(),
+            Self::Done => answer.is_done() || answer.is_error(),
+        }
+    }
 }
 
 /// Where answers go: the caller's stream, if the number is still waited for.
@@ -193,10 +218,9 @@ impl Reading {
         let failure = failure.unwrap_or_else(|| told(status));
         let Some(runner) = self.open.upgrade() else { return };
         let open = lock(&runner.open).take();
-        for (id, Open { task, .. }) in open.unwrap_or_default() {
+        for (id, Open { awaits, .. }) in open.unwrap_or_default() {
             if self.answers.forget(id) {
-                let answer = Answer::refused(&task, failure.clone());
-                Reply::answer(id, answer).send_to(self.answers.outgoing());
+                awaits.at_the_end(id, &failure).send_to(self.answers.outgoing());
             }
         }
     }
@@ -223,7 +247,10 @@ impl Reading {
                 true
             }
             Some(false) => {
-                let Some(asked) = all.remove(&answer.id) else { return false };
+                if !all.get(&answer.id).is_some_and(|asked| asked.awaits.is_met_by(&answer)) {
+                    return false;
+                }
+                let asked = all.remove(&answer.id);
                 drop(open);
                 if self.answers.forget(answer.id) {
                     self.answers.outgoing().pass_on(bytes);
@@ -283,7 +310,7 @@ mod tests {
     }
 
     /// A process that says this when it is asked something, and then waits; and all that the
-    /// caller gets of it, who asked 1 and 2.
+    /// caller gets of it, who asked for 1, a task, and 2, the end of a session.
     fn said_by(frames: &[&str]) -> String {
         let mut script = "head -c 5 >/dev/null; ".to_owned();
         for text in frames {
@@ -301,8 +328,8 @@ mod tests {
             .spawn()
             .unwrap();
         let runner = Runner::of(child, answers.clone()).unwrap();
-        for id in [1, 2] {
-            let open = Open { task: "main".to_owned(), _held: Vec::new() };
+        for (id, awaits) in [(1, Awaits::Envelope("main".to_owned())), (2, Awaits::Done)] {
+            let open = Open { awaits, _held: Vec::new() };
             assert!(runner.ask(id, open, b"{}".to_vec()).is_ok());
         }
         let until = Instant::now() + Duration::from_secs(20);
@@ -346,12 +373,15 @@ mod tests {
             r#"{"hello":{"version":"forged","protocol":1}}"#,
             r#"{"id":1,"output":{"text":"forged"},"done":true}"#,
             r#"{"id":1,"envelope":forged}"#,
+            r#"{"id":1,"done":true,"forged":1}"#,
+            r#"{"id":2,"envelope":{"success":true,"result":"forged"}}"#,
             "forged",
             "",
         ] {
             let text = said_by(&[nonsense]);
             assert!(!text.contains("forged"), "{nonsense}: {text}");
-            assert_eq!(text.matches("the process that runs the sandboxes").count(), 2, "{text}");
+            assert_eq!(text.matches("the process that runs the sandboxes").count(), 1, "{text}");
+            assert_eq!(text.matches(r#"{"id":2,"done":true}"#).count(), 1, "{text}");
         }
     }
 
@@ -361,12 +391,12 @@ mod tests {
         let late = r#"{"id":3,"output":{"channel":"stdout","text":"late"}}"#;
         let text = said_by(&[
             late,
-            r#"{"id":1,"done":true}"#,
+            r#"{"id":1,"envelope":{"success":true}}"#,
             &late.replace('3', "1"),
             r#"{"id":2,"done":true}"#,
         ]);
         assert!(!text.contains("late"), "{text}");
-        assert_eq!(text.matches("\"done\":true").count(), 2, "{text}");
+        assert_eq!(text.matches("\"done\":true").count(), 1, "{text}");
     }
 
     #[test]
@@ -374,7 +404,7 @@ mod tests {
         let once = r#"{"id":1,"envelope":{"success":true,"result":"first"}}"#;
         let text = said_by(&[once, &once.replace("first", "second")]);
         assert!(text.contains("first") && !text.contains("second"), "{text}");
-        assert_eq!(text.matches("the process that runs the sandboxes").count(), 1, "{text}");
+        assert_eq!(text.matches("\"done\":true").count(), 1, "{text}");
     }
 
     #[test]
@@ -383,6 +413,7 @@ mod tests {
             r#"{"failed":{"code":"E2007","message":"no runtime","details":{}}}"#,
             "broken",
         ]);
-        assert_eq!(text.matches("no runtime").count(), 2, "{text}");
+        assert_eq!(text.matches("no runtime").count(), 1, "{text}");
+        assert_eq!(text.matches("\"done\":true").count(), 1, "{text}");
     }
 }

@@ -12,20 +12,20 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use capsule_backend::guest::{Channel, Granted};
 use capsule_engine::{
-    Answer, Backends, Language, Output, Project, RunLimits, Silent, Sink, Workflow,
+    Answer, Backends, Language, Output, Part, Parts, Project, RunLimits, Silent, Sink, Workflow,
 };
 use capsule_spec::{ErrorCode, Failure};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use super::between::{Ask, Order, Program, Start, mounts};
+use super::between::{Ask, Made, Order, Program, Start, mounts};
 use super::frame::{Front, Incoming, MOST_INSIDE, Outgoing};
 use super::language::Written;
 use super::request::{Piece, Reply, Request, needed};
 use super::stdio::{Call, Caller};
 use crate::script::Bundled;
 use crate::wire::Runtimes;
-use crate::{broker, lockdown, program, progress};
+use crate::{lockdown, program, progress};
 use sessions::Sessions;
 
 /// Serves until the front is gone.
@@ -54,9 +54,8 @@ fn start(outgoing: &Outgoing, start: &Start) {
 /// All that this process will ever run guests with.
 struct Prepared {
     order: Order,
-    project: Project,
-    backends: Backends,
-    requirements: Vec<String>,
+    parts: Parts,
+    made: Vec<Fit>,
 }
 
 impl Prepared {
@@ -70,27 +69,39 @@ impl Prepared {
             .to_str()
             .and_then(|order| serde_json::from_str(order).ok())
             .ok_or_else(unreadable)?;
-        let mut project = order.open()?;
-        let requirements = project.requirements()?;
-        let mut backends = Runtimes::default().without_script(
-            &mut project,
-            order.has_native,
-            &progress::Preparing,
-        )?;
-        backends.jail = broker::start(&project, backends.jail);
+        let project = order.open()?;
+        let runtimes = Runtimes::default();
+        let ready = |name: String, mut project: Project, has_native| {
+            let progress = &progress::Preparing;
+            let backends = runtimes.without_script(&mut project, has_native, progress)?;
+            Ok(Part { name, project, backends })
+        };
+        let others = project.others()?.into_iter().map(|(name, project)| {
+            let has_native = *order.others.get(&name).ok_or_else(changed)?;
+            ready(name, project, has_native)
+        });
+        let others = others.collect::<Result<_, Failure>>()?;
+        let entry = ready(project.name().to_owned(), project, order.has_native)?;
+        let mut parts = Parts { entry, others };
+        program::start_brokers(&mut parts);
         lockdown::be_alone()?;
-        Ok(Self { order, project, backends, requirements })
+        let is_native = |name: &str| order.others.get(name).copied().unwrap_or_default();
+        let mut made = vec![Fit::of(&parts.entry, order.has_native)?];
+        for part in &parts.others {
+            made.push(Fit::of(part, is_native(&part.name))?);
+        }
+        Ok(Self { order, parts, made })
     }
 
     /// Locks this process down.
     fn enter(self) -> Result<Self, Failure> {
         let program = match &self.order.program {
-            Program::File(Some(file)) if self.project.is_in_one_file() => {
+            Program::File(Some(file)) if self.parts.entry.project.is_in_one_file() => {
                 Some(self.order.caller.join(file))
             }
             _ => None,
         };
-        lockdown::enter_for_good(&self.project, program, self.order.sessions.clone())?;
+        lockdown::enter_for_good(&self.parts, program, self.order.sessions.clone())?;
         Ok(self)
     }
 
@@ -99,11 +110,8 @@ impl Prepared {
         let worker = Arc::new(Worker {
             outgoing,
             handle: threads.handle().clone(),
-            language: self.project.language(),
-            always: self.project.always(),
-            requirements: self.requirements,
-            has_native: self.order.has_native,
-            backends: self.backends,
+            backends: self.parts.entry.backends,
+            made: self.made,
             environment: RwLock::default(),
             underway: Mutex::default(),
             sessions: Sessions::default(),
@@ -117,15 +125,66 @@ impl Prepared {
     }
 }
 
-struct Worker {
-    outgoing: Outgoing,
-    handle: Handle,
+/// A program that this process was made ready for, or others that need the same.
+struct Fit {
+    name: String,
+    entry: String,
     language: Language,
     requirements: Vec<String>,
     has_native: bool,
     /// What every sandbox sees: the packages.
     always: Vec<Granted>,
     backends: Backends,
+}
+
+impl Fit {
+    fn of(part: &Part, has_native: bool) -> Result<Self, Failure> {
+        let Part { name, project, backends } = part;
+        Ok(Self {
+            name: name.clone(),
+            entry: project.entry().to_owned(),
+            language: project.language(),
+            requirements: project.requirements()?,
+            has_native,
+            always: project.always(),
+            backends: backends.clone(),
+        })
+    }
+
+    fn part(
+        &self,
+        name: String,
+        mut project: Project,
+        bundle: Option<Bundled>,
+    ) -> Result<Part, Failure> {
+        let is_same = project.language() == self.language
+            && project.requirements()? == self.requirements
+            && (self.has_native || !project.mentions("jail"));
+        if !is_same {
+            return Err(changed());
+        }
+        for granted in &self.always {
+            project.packages(granted.source.clone(), &granted.destination);
+        }
+        if let Some(bundle) = bundle {
+            bundle.attach(&mut project);
+        }
+        Ok(Part { name, project, backends: self.backends.clone() })
+    }
+}
+
+fn changed() -> Failure {
+    let message = "the program was changed while its run began";
+    Failure::new(ErrorCode::RuntimeUnavailable, message).hint("run it again")
+}
+
+struct Worker {
+    outgoing: Outgoing,
+    handle: Handle,
+    /// What runs sessions.
+    backends: Backends,
+    /// What runs programs: first those that are named, then the others that they may call.
+    made: Vec<Fit>,
     environment: RwLock<Arc<BTreeMap<String, String>>>,
     underway: Mutex<HashMap<u64, AbortHandle>>,
     sessions: Sessions,
@@ -155,7 +214,7 @@ impl Worker {
     /// One frame. Never blocks: what is asked later may be to end what runs.
     fn hear(self: &Arc<Self>, bytes: &[u8]) {
         // The front has read it before.
-        let Ok(Ask { request, bundle, workspace }) = serde_json::from_slice(bytes) else { return };
+        let Ok(Ask { request, made }) = serde_json::from_slice(bytes) else { return };
         if request.op == "environment" {
             let mut place = self.environment.write().unwrap_or_else(PoisonError::into_inner);
             *place = Arc::new(request.variables);
@@ -163,8 +222,8 @@ impl Worker {
         }
         let Some(id) = request.id else { return };
         let begun = match &*request.op {
-            "run" => self.run(id, &request, bundle),
-            "evaluate" => self.evaluate(id, &request, workspace),
+            "run" => self.run(id, &request, made),
+            "evaluate" => self.evaluate(id, &request, made.workspace),
             "cancel" => {
                 self.cancel(id);
                 Ok(())
@@ -176,16 +235,11 @@ impl Worker {
         }
     }
 
-    fn run(
-        self: &Arc<Self>,
-        id: u64,
-        request: &Request<'_>,
-        bundle: Option<Bundled>,
-    ) -> Result<(), Failure> {
+    fn run(self: &Arc<Self>, id: u64, request: &Request<'_>, made: Made) -> Result<(), Failure> {
         let arguments = request.arguments()?;
         let mounts = mounts(&request.mounts)?;
         let place = PathBuf::from(request.cwd.as_deref().unwrap_or_default());
-        let (file, source) = (request.file.clone(), request.source.clone());
+        let (file, source) = (made.file.or(request.file.clone()), request.source.clone());
         let written = Written::of_source(request)?;
         let task = request.task.clone().unwrap_or_else(|| "main".to_owned());
         let environment = self.environment();
@@ -198,8 +252,8 @@ impl Worker {
                 }
                 None => program::open(&place, file.as_deref(), &mounts),
             };
-            let answer = match opened.and_then(|project| worker.fit(project, bundle)) {
-                Ok(project) => worker.call(id, project, &task, &arguments, &environment).await,
+            let answer = match opened.and_then(|project| worker.fit(project, made.bundles)) {
+                Ok(parts) => worker.call(id, parts, &task, &arguments, &environment).await,
                 Err(failure) => Answer::refused(&task, failure),
             };
             let answer = match &source {
@@ -210,37 +264,40 @@ impl Worker {
         })
     }
 
-    /// The project, if it is still one that this process was made ready for.
-    fn fit(&self, mut project: Project, bundle: Option<Bundled>) -> Result<Project, Failure> {
-        let is_same = project.language() == self.language
-            && project.requirements()? == self.requirements
-            && (self.has_native || !project.mentions("jail"));
-        if !is_same {
-            let message = "the program was changed while its run began";
-            return Err(Failure::new(ErrorCode::RuntimeUnavailable, message).hint("run it again"));
+    /// The program and those that it may call, if they are still what this process was made
+    /// ready for.
+    fn fit(
+        &self,
+        project: Project,
+        mut bundles: BTreeMap<String, Bundled>,
+    ) -> Result<Parts, Failure> {
+        let Some((own, made)) = self.made.split_first() else { return Err(changed()) };
+        let others = project.others()?;
+        if others.len() != made.len() {
+            return Err(changed());
         }
-        for granted in &self.always {
-            project.packages(granted.source.clone(), &granted.destination);
-        }
-        if let Some(bundle) = bundle {
-            bundle.attach(&mut project);
-        }
-        Ok(project)
+        let others = made.iter().zip(others).map(|(fit, (name, project))| {
+            let bundle = bundles.remove(&name);
+            let is_same = fit.name == name && fit.entry == project.entry();
+            if is_same { fit.part(name, project, bundle) } else { Err(changed()) }
+        });
+        let others = others.collect::<Result<_, Failure>>()?;
+        let entry = own.part(project.name().to_owned(), project, bundles.remove(""))?;
+        Ok(Parts { entry, others })
     }
 
     async fn call(
         self: &Arc<Self>,
         id: u64,
-        project: Project,
+        parts: Parts,
         task: &str,
         arguments: &str,
         environment: &BTreeMap<String, String>,
     ) -> Answer {
         let limits = RunLimits::default();
         let output = Worker::output(self, id, &limits);
-        let (backends, environment) = (self.backends.clone(), environment.clone());
         let silent = Box::new(Silent);
-        match Workflow::load(project, backends, limits, environment, output, silent).await {
+        match Workflow::load(parts, limits, environment.clone(), output, silent).await {
             Ok(workflow) => workflow.call(task, arguments).await,
             Err(answer) => answer,
         }
