@@ -175,8 +175,9 @@ fn calls_between_languages_without_end_are_ended() {
     let typescript = "const main = taskOf<[n: number], number>('main', 'main');\n\
         export const again = task({ name: 'again' }, async (n: number) => main(n + 1));\n";
     let error = error(program(python, typescript).answer(&[]));
-    assert_eq!(error["code"], "E4005", "{error}");
-    assert!(error["message"].to_string().contains("nested more than 16 deep"), "{error}");
+    let told = error["message"].as_str().unwrap();
+    assert!(told.ends_with("LimitExceeded: tasks are nested more than 16 deep"), "{error}");
+    assert_eq!(told.matches("failed: ").count(), 17, "{error}");
 }
 
 #[test]
@@ -215,7 +216,7 @@ fn the_called_gets_what_it_declared_and_no_more() {
     let run = program.run(&["--json", "main.py"]).variable("API_KEY", "sk-1").finish();
     assert_eq!(result(run), json!([null, false, false, "DeniedError"]));
     // What no task can be granted is no task's by way of another program.
-    for files in ["../x", "/etc", "link"] {
+    for (files, expected) in [("../x", "E1010"), ("/etc", "E1010"), ("link", "E5002")] {
         let typescript = format!(
             "export const look = task({{ name: 'look', allowedFiles: ['{files}'] }}, () => 1);\n"
         );
@@ -223,16 +224,18 @@ fn the_called_gets_what_it_declared_and_no_more() {
             self::program("@task\ndef main(): return task_of('other', 'look')()\n", &typescript);
         std::os::unix::fs::symlink("/etc", program.folder().path().join("link")).unwrap();
         let error = error(program.answer(&[]));
-        let code = error["code"].as_str().unwrap();
-        assert!(["E1010", "E5003"].contains(&code), "{files}: {error}");
+        assert_eq!(error["code"], expected, "{files}: {error}");
     }
 }
 
 /// What all programs together may take to be loaded is bounded, and told of.
 #[test]
-fn a_program_that_never_loads_ends_the_run_before_it_begins() {
-    let program = program("print('loaded')\n@task\ndef main(): pass\n", "for (;;);\n");
+fn a_program_that_cannot_be_loaded_ends_the_run_before_it_begins() {
+    let program = program(
+        "print('loaded')\n@task\ndef main(): pass\n",
+        "const all = [];\nfor (;;) all.push(new Uint8Array(1e7).fill(1));\n",
+    );
     let run = program.answer(&[]).ended_with(1);
-    assert_eq!(run.json()["error"]["code"], "E4004", "{run}");
+    assert_eq!(run.json()["error"]["code"], "E4001", "{run}");
     assert!(!run.errors().contains("loaded"), "{run}");
 }

@@ -2,6 +2,7 @@
 //! requests of its place could not be granted; so what it runs on is made ready before,
 //! and never changes.
 
+mod fit;
 mod sessions;
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,9 +11,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use capsule_backend::guest::{Channel, Granted};
+use capsule_backend::guest::Channel;
 use capsule_engine::{
-    Answer, Backends, Language, Output, Part, Parts, Project, RunLimits, Silent, Sink, Workflow,
+    Answer, Backends, Output, Part, Parts, Project, RunLimits, Silent, Sink, Workflow,
 };
 use capsule_spec::{ErrorCode, Failure};
 use tokio::runtime::Handle;
@@ -23,9 +24,9 @@ use super::frame::{Front, Incoming, MOST_INSIDE, Outgoing};
 use super::language::Written;
 use super::request::{Piece, Reply, Request, needed};
 use super::stdio::{Call, Caller};
-use crate::script::Bundled;
 use crate::wire::Runtimes;
 use crate::{lockdown, program, progress};
+use fit::{Fit, changed};
 use sessions::Sessions;
 
 /// Serves until the front is gone.
@@ -125,59 +126,6 @@ impl Prepared {
     }
 }
 
-/// A program that this process was made ready for, or others that need the same.
-struct Fit {
-    name: String,
-    entry: String,
-    language: Language,
-    requirements: Vec<String>,
-    has_native: bool,
-    /// What every sandbox sees: the packages.
-    always: Vec<Granted>,
-    backends: Backends,
-}
-
-impl Fit {
-    fn of(part: &Part, has_native: bool) -> Result<Self, Failure> {
-        let Part { name, project, backends } = part;
-        Ok(Self {
-            name: name.clone(),
-            entry: project.entry().to_owned(),
-            language: project.language(),
-            requirements: project.requirements()?,
-            has_native,
-            always: project.always(),
-            backends: backends.clone(),
-        })
-    }
-
-    fn part(
-        &self,
-        name: String,
-        mut project: Project,
-        bundle: Option<Bundled>,
-    ) -> Result<Part, Failure> {
-        let is_same = project.language() == self.language
-            && project.requirements()? == self.requirements
-            && (self.has_native || !project.mentions("jail"));
-        if !is_same {
-            return Err(changed());
-        }
-        for granted in &self.always {
-            project.packages(granted.source.clone(), &granted.destination);
-        }
-        if let Some(bundle) = bundle {
-            bundle.attach(&mut project);
-        }
-        Ok(Part { name, project, backends: self.backends.clone() })
-    }
-}
-
-fn changed() -> Failure {
-    let message = "the program was changed while its run began";
-    Failure::new(ErrorCode::RuntimeUnavailable, message).hint("run it again")
-}
-
 struct Worker {
     outgoing: Outgoing,
     handle: Handle,
@@ -252,38 +200,17 @@ impl Worker {
                 }
                 None => program::open(&place, file.as_deref(), &mounts),
             };
-            let answer = match opened.and_then(|project| worker.fit(project, made.bundles)) {
-                Ok(parts) => worker.call(id, parts, &task, &arguments, &environment).await,
-                Err(failure) => Answer::refused(&task, failure),
-            };
+            let answer =
+                match opened.and_then(|project| fit::parts(&worker.made, project, made.bundles)) {
+                    Ok(parts) => worker.call(id, parts, &task, &arguments, &environment).await,
+                    Err(failure) => Answer::refused(&task, failure),
+                };
             let answer = match &source {
                 Some(source) => written.explain(source, answer),
                 None => answer,
             };
             Reply::answer(id, answer)
         })
-    }
-
-    /// The program and those that it may call, if they are still what this process was made
-    /// ready for.
-    fn fit(
-        &self,
-        project: Project,
-        mut bundles: BTreeMap<String, Bundled>,
-    ) -> Result<Parts, Failure> {
-        let Some((own, made)) = self.made.split_first() else { return Err(changed()) };
-        let others = project.others()?;
-        if others.len() != made.len() {
-            return Err(changed());
-        }
-        let others = made.iter().zip(others).map(|(fit, (name, project))| {
-            let bundle = bundles.remove(&name);
-            let is_same = fit.name == name && fit.entry == project.entry();
-            if is_same { fit.part(name, project, bundle) } else { Err(changed()) }
-        });
-        let others = others.collect::<Result<_, Failure>>()?;
-        let entry = own.part(project.name().to_owned(), project, bundles.remove(""))?;
-        Ok(Parts { entry, others })
     }
 
     async fn call(
