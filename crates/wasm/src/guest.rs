@@ -15,14 +15,14 @@ use capsule_backend::guest::{
 };
 use capsule_spec::{ErrorCode, Failure};
 use serde::Deserialize;
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Store, Trap};
 
 use crate::host::bindings::capsule::guest::types::{self, Step};
 use crate::host::bindings::{Guest as Instance, GuestPre as Module};
 use crate::host::{self, Event, State, bindings};
 use crate::layer::Packages;
-use crate::memory::{Held, Overlay, Pool, Recycling, Stacks, starting};
+use crate::memory::{Held, Image, Overlay, Pages, Pool, Recycling, Stacks, starting};
 use crate::runtime::{self, FUEL_SLICE, Prepared};
 
 /// A prepared guest, loaded into this process.
@@ -40,15 +40,25 @@ impl Runtime {
     /// # Errors
     /// When its files cannot be mapped or are not what they should be.
     pub fn new(prepared: &Prepared, most_idle: usize) -> wasmtime::Result<Self> {
-        let pool = Pool::new(prepared.image()?, most_idle)?;
+        let code = |engine: &Engine| prepared.component(engine);
+        Self::of(prepared.image()?, code, prepared.roots(), most_idle)
+    }
+
+    pub(crate) fn of(
+        image: Image,
+        code: impl FnOnce(&Engine) -> wasmtime::Result<Component>,
+        roots: u32,
+        most_idle: usize,
+    ) -> wasmtime::Result<Self> {
+        let pool = Pool::new(image, most_idle)?;
         let engine = runtime::runner(&pool, Stacks::new(most_idle))?;
-        let component = prepared.component(&engine)?;
+        let component = code(&engine)?;
         let mut linker = Linker::<State>::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         host::link_files(&mut linker)?;
         bindings::capsule::guest::host::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         let guest = Module::new(linker.instantiate_pre(&component)?)?;
-        Ok(Self { engine, guest, pool, roots: prepared.roots() })
+        Ok(Self { engine, guest, pool, roots })
     }
 
     /// How used memories are made new on this host.
@@ -276,6 +286,11 @@ impl WasmGuest {
     /// What its memory holds.
     pub(crate) fn memory(&self) -> std::io::Result<Vec<u8>> {
         self.memory.as_ref().ok_or(std::io::ErrorKind::NotFound)?.copy()
+    }
+
+    /// The pages of its memory that it wrote.
+    pub(crate) fn written(&self) -> Option<Vec<Pages>> {
+        self.memory.as_ref()?.written()
     }
 
     /// See [`State::roots_alone`].

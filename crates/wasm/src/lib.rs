@@ -17,6 +17,7 @@
 //! ```
 
 mod command;
+mod first;
 mod guest;
 mod host;
 mod layer;

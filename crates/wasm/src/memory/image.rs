@@ -11,7 +11,12 @@ use super::sys::Mapping;
 pub(crate) struct Image {
     pub(super) file: Arc<File>,
     pub(super) length: usize,
+    /// Pages that every guest writes.
+    pub(super) written: Arc<[Pages]>,
 }
+
+/// Some pages in a row: the first, and how many.
+pub(crate) type Pages = (usize, usize);
 
 impl Image {
     /// Takes `file`, whose length must be a multiple of 64 KiB, a WebAssembly page.
@@ -23,7 +28,13 @@ impl Image {
         if length == 0 || length % (64 * 1024) != 0 {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a memory image"));
         }
-        Ok(Self { file: Arc::new(file), length })
+        Ok(Self { file: Arc::new(file), length, written: Arc::default() })
+    }
+
+    /// The same, for guests that all write these pages: each gets them in a few calls to the
+    /// kernel, in place of a page fault for each. Only time depends on it.
+    pub(crate) fn with_written(self, pages: Vec<Pages>) -> Self {
+        Self { written: pages.into(), ..self }
     }
 
     /// Bytes in it.

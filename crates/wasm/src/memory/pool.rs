@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::image::Image;
+use super::image::{Image, Pages};
 use super::overlay::Overlay;
 use super::slot::Slot;
 use super::start::{self, Held};
@@ -140,6 +140,21 @@ impl Shared {
         if idle.len() < self.most_idle {
             idle.push((slot, beginning));
         }
+    }
+
+    /// The pages of a slot that are its own, in rows; None if that cannot be told.
+    pub(super) fn private(&self, slot: &mut Slot) -> Option<Vec<Pages>> {
+        let pagemap = self.pagemap.as_ref()?;
+        let mut rows: Vec<Pages> = Vec::new();
+        ENTRIES.with_borrow_mut(|entries| {
+            for page in slot.private(pagemap, entries).ok()? {
+                match rows.last_mut() {
+                    Some((first, count)) if *first + *count == *page => *count += 1,
+                    _ => rows.push((*page, 1)),
+                }
+            }
+            Some(rows)
+        })
     }
 
     /// What a slot holds beyond the image.

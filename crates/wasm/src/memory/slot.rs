@@ -25,6 +25,9 @@ impl Slot {
         let length = capacity.checked_add(guard).ok_or(io::ErrorKind::OutOfMemory)?;
         let mut mapping = Mapping::reserve(length)?;
         mapping.overlay(&image.file, image.length)?;
+        for (first, count) in &*image.written {
+            mapping.take(first.saturating_mul(PAGE), count.saturating_mul(PAGE));
+        }
         Ok(Self { mapping, open: image.length, capacity, private: Vec::new(), faults: None })
     }
 
@@ -123,6 +126,16 @@ impl Slot {
         self.look(pagemap, entries)?;
         let memory = self.mapping.bytes_mut(0, self.open)?;
         Ok(Overlay::of(memory, original, &self.private))
+    }
+
+    /// The pages that are its own.
+    pub(super) fn private(
+        &mut self,
+        pagemap: &Pagemap,
+        entries: &mut Vec<u8>,
+    ) -> io::Result<&[usize]> {
+        self.look(pagemap, entries)?;
+        Ok(&self.private)
     }
 
     /// Finds the pages that are its own.

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::image::Pages;
 use super::overlay::Overlay;
 use super::pool::Shared;
 use super::slot::Slot;
@@ -65,6 +66,12 @@ impl Held {
     pub(crate) fn copy(&self) -> std::io::Result<Vec<u8>> {
         let slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
         slot.as_ref().ok_or(std::io::ErrorKind::NotFound)?.copy()
+    }
+
+    /// The pages that it wrote; None if that cannot be told. The guest must not be running.
+    pub(crate) fn written(&self) -> Option<Vec<Pages>> {
+        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.private(slot.as_mut()?)
     }
 
     /// What it holds beyond its image; None if that is much, or cannot be told. The guest

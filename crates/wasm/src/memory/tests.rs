@@ -24,7 +24,9 @@ fn image() -> (Image, Vec<u8>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("image");
     File::create(&path).unwrap().write_all(&bytes).unwrap();
-    (Image::new(File::open(&path).unwrap()).unwrap(), bytes)
+    // Some that are there, and some that are nowhere.
+    let written = vec![(1, 2), (100, 3), (IMAGE / 4096 - 1, 1), (IMAGE / 4096, 9), (usize::MAX, 2)];
+    (Image::new(File::open(&path).unwrap()).unwrap().with_written(written), bytes)
 }
 
 fn memory(pool: &Pool) -> Box<dyn Linear> {
@@ -136,6 +138,15 @@ fn what_a_memory_grew_by_is_given_back_at_once() {
     drop(memory);
     let again = self::memory(&pool);
     assert_eq!((again.base(), again.length()), (base, IMAGE));
+}
+
+#[test]
+fn pages_that_every_guest_writes_are_its_own_at_once() {
+    let (image, original) = image();
+    let pool = Pool::new(image, 1).unwrap();
+    let (memory, held) = begin(&pool, None);
+    assert_eq!(held.written().unwrap(), [(1, 2), (100, 3), (IMAGE / 4096 - 1, 1)]);
+    assert!(super::sys::look(&*memory) == original.as_slice());
 }
 
 #[test]

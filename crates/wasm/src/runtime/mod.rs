@@ -11,7 +11,7 @@ pub(crate) use engine::{FUEL_SLICE, Threads, compiler, runner};
 pub(crate) use prepare::compatibility;
 pub use prepare::{PrepareError, Prepared, Progress, Stage};
 pub use strip::StripError;
-pub(crate) use sys::{load, load_module};
+pub(crate) use sys::{load, load_module, take};
 
 use std::path::Path;
 

@@ -9,7 +9,8 @@ use wasmtime::component::Component;
 
 use super::cache::{Cache, Entry};
 use super::{Language, Threads, engine, strip, sys};
-use crate::memory::Image;
+use crate::first;
+use crate::memory::{Image, Pages};
 
 /// A step of the work, for people who wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +83,10 @@ struct Layer {
 const CODE: &str = "code.cwasm";
 const IMAGE: &str = "memory.img";
 const ROOTS: &str = "roots";
+/// Pages that every guest writes.
+const WRITTEN: &str = "written";
+/// Another one for each change of what an entry holds.
+const ENTRY: u32 = 2;
 
 pub(super) fn prepare(
     language: Language,
@@ -111,7 +116,10 @@ pub(super) fn prepare(
         .precompile_component(&stripped.component)
         .map_err(|source| PrepareError::Engine { language: name, source })?;
     progress.stage(Stage::Store);
-    let entry = cache.create(&key, &[(CODE, &code), (IMAGE, &stripped.image)]).map_err(failed)?;
+    let written = first::written(language, &code, &stripped.image).unwrap_or_default();
+    let written = serde_json::to_vec(&written).unwrap_or_default();
+    let files: [(&str, &[u8]); 3] = [(CODE, &code), (IMAGE, &stripped.image), (WRITTEN, &written)];
+    let entry = cache.create(&key, &files).map_err(failed)?;
     Ok(Prepared { entry, layer: None })
 }
 
@@ -119,7 +127,15 @@ impl Prepared {
     /// The memory image.
     pub(crate) fn image(&self) -> io::Result<Image> {
         let entry = self.layer.as_ref().map_or(&self.entry, |layer| &layer.entry);
-        Image::new(entry.file(IMAGE)?)
+        Ok(Image::new(entry.file(IMAGE)?)?.with_written(self.written().unwrap_or_default()))
+    }
+
+    /// What was found out when the guest was compiled. It holds for layers, too: what they
+    /// add lies behind.
+    fn written(&self) -> Option<Vec<Pages>> {
+        let mut text = String::new();
+        self.entry.file(WRITTEN).ok()?.take(64 << 10).read_to_string(&mut text).ok()?;
+        serde_json::from_str(&text).ok()
     }
 
     /// How many handles of the root the memory believes to hold.
@@ -168,5 +184,6 @@ pub(crate) fn compatibility(engine: &Engine) -> u64 {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     env!("CARGO_PKG_VERSION").hash(&mut hasher);
+    ENTRY.hash(&mut hasher);
     hasher.finish()
 }

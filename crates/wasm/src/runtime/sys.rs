@@ -13,6 +13,12 @@ pub(crate) fn load(engine: &Engine, path: &Path) -> wasmtime::Result<Component> 
     unsafe { Component::deserialize_file(engine, path) }
 }
 
+/// Takes the code of a component that was compiled just now.
+pub(crate) fn take(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: only `prepare` calls this, with what the compiler of this process answered.
+    unsafe { Component::deserialize(engine, code) }
+}
+
 /// Maps the code of a core module.
 pub(crate) fn load_module(engine: &Engine, path: &Path) -> wasmtime::Result<Module> {
     // SAFETY: as above; what was written there is what this engine's compiler made.

@@ -4,6 +4,9 @@
 #[path = "../shared/guest.rs"]
 mod guest;
 
+/// The language of these tests.
+const LANGUAGE: capsule_wasm::Language = capsule_wasm::Language::Python;
+
 mod attacks;
 mod grants;
 mod limits;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use capsule_wasm::{Language, PrepareError, Progress, Runtime, Stage};
 
+use crate::LANGUAGE;
+
 pub(crate) const NO_ARGUMENTS: &str = r#"{"args":[],"kwargs":{}}"#;
 
 struct Quiet;
@@ -31,6 +33,20 @@ pub(crate) fn runtime(language: Language) -> Option<&'static Runtime> {
         skip(&format!("built without the {language:?} runtime (CAPSULE_RUNTIMES)"));
     }
     runtime.as_ref()
+}
+
+/// Which pages a guest writes first was found out when it was prepared.
+#[test]
+fn what_a_guest_writes_first_is_known() {
+    if runtime(LANGUAGE).is_none() {
+        return;
+    }
+    let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("runtimes");
+    let prepared = LANGUAGE.prepare(&cache, &Quiet).unwrap();
+    let written = std::fs::read(cache.join(prepared.key()).join("written")).unwrap();
+    let written: Vec<(usize, usize)> = serde_json::from_slice(&written).unwrap();
+    let pages: usize = written.iter().map(|(_, count)| count).sum();
+    assert!((50..2000).contains(&pages), "{pages} pages");
 }
 
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
