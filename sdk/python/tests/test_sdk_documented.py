@@ -88,7 +88,7 @@ def blocks(page: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["docs/guide-sdk.md", "sdk/python/README.md"])
+@pytest.mark.parametrize("page", ["docs/guide-sdk.md", "sdk/python/README.md", "README.md"])
 def test_a_page(page: str, server: Server, tmp_path: Path) -> None:
     found = [block for block in blocks(page) if "capsule_sdk" in block]
     assert found
