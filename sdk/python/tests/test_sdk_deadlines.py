@@ -196,10 +196,18 @@ def test_a_creation_with_a_key_is_made_again(impostor: Make) -> None:
 
 def test_a_connection_that_the_server_closed_is_not_used(impostor: Make) -> None:
     body = b'{"jsonrpc":"2.0","id":1,"result":1}'
-    server = impostor(closes_after(answer(body)))
+    closed = threading.Event()
+
+    def act(connection: socket.socket, impostor: Impostor) -> None:
+        closes_after(answer(body))(connection, impostor)
+        closed.set()
+
+    server = impostor(act)
     with CapsuleClient(server.url, retries=0) as client:
         for _ in range(5):
             assert client.call("sandbox.v1.exec") == 1
+            assert closed.wait(10)
+            closed.clear()
     assert server.requests == 5
 
 
