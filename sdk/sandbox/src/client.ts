@@ -1,8 +1,9 @@
 /** The client: the way to a server, and what is not about one sandbox. */
 
+import { textOf } from "./body.js";
 import { asObject, NotFound } from "./errors.js";
 import { Sandbox } from "./sandbox.js";
-import { type ClientOptions, Transport, textOf } from "./transport.js";
+import { type ClientOptions, Transport } from "./transport.js";
 import type {
   CallOptions,
   CreateOptions,

@@ -3,9 +3,10 @@
  * server shows every 15 seconds that it lives.
  */
 
+import { piecesOf } from "./body.js";
 import { type Deadline, pause } from "./deadline.js";
 import { asObject, ConnectionFailed, ProtocolError, refusalOf } from "./errors.js";
-import { piecesOf, type Transport } from "./transport.js";
+import type { Transport } from "./transport.js";
 import type { CallOptions, Exit, FileEvent, OutputEvent } from "./types.js";
 import { answer, fromBase64 } from "./wire.js";
 

@@ -1,8 +1,8 @@
 /** Files of any size, a piece at a time. */
 
+import { bytesOf, piecesOf } from "./body.js";
 import type { Deadline } from "./deadline.js";
 import { nodeFiles } from "./platform.js";
-import { bytesOf, piecesOf } from "./transport.js";
 
 /** What can be uploaded. A page streams a `Blob` or a `File`; other platforms a stream, too. */
 export type Source =

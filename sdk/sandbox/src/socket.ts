@@ -31,7 +31,9 @@ export interface SocketAddress {
 /** Opens one. */
 export function openSocket(address: SocketAddress, heard: Heard): Socket {
   const hasOwn = typeof WebSocket === "function" && address.unix === undefined;
-  return hasOwn ? platformSocket(address, heard) : nodeSocket(address, heard);
+  // That of Deno forgets how a socket was closed if the connection ends right after.
+  const isForgetful = "Deno" in globalThis && address.url.startsWith("ws:");
+  return hasOwn && !isForgetful ? platformSocket(address, heard) : nodeSocket(address, heard);
 }
 
 function platformSocket({ url, apiKey }: SocketAddress, heard: Heard): Socket {

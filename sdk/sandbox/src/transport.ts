@@ -1,10 +1,13 @@
 /** From requests to answers: deadlines, retries, and what an error means. */
 
+import { sizeOf, textOf, watchedStream } from "./body.js";
 import { Deadline, pause } from "./deadline.js";
 import { asObject, CapsuleError, ConnectionFailed, ProtocolError, refusalOf } from "./errors.js";
-import { nodeHttp, nodeStream, variable } from "./platform.js";
+import { failure } from "./failure.js";
+import { variable } from "./platform.js";
 import type { SocketAddress } from "./socket.js";
 import type { CallOptions } from "./types.js";
+import { unixFetch } from "./unix.js";
 
 /** How a client is made. */
 export interface ClientOptions {
@@ -24,9 +27,6 @@ export interface ClientOptions {
   /** In place of the platform's `fetch`. */
   fetch?: typeof fetch;
 }
-
-/** Longest answer that is held in memory. The server's own limits are lower. */
-const MOST_ANSWER = 256 << 20;
 
 /** Made twice, they do what they do once. */
 const IDEMPOTENT = new Set([
@@ -274,97 +274,6 @@ export class Transport {
   }
 }
 
-/** What a request that was not answered means. */
-function failure(error: unknown, deadline: Deadline, where: string): unknown {
-  if (deadline.signal.aborted) return deadline.signal.reason;
-  if (error instanceof CapsuleError) return error;
-  const causes = causesOf(error);
-  const nothingSent = causes.some(isOfConnecting);
-  const told = causes.map((one) => String((one as Error).message ?? "")).filter(Boolean);
-  const last = told.pop() ?? String(error);
-  const how = nothingSent ? "cannot be reached" : "the connection broke off";
-  return new ConnectionFailed(`${where}: ${how}: ${last}`, { nothingSent, cause: error });
-}
-
-function causesOf(error: unknown): object[] {
-  if (typeof error !== "object" || error === null) return [];
-  const { cause, errors } = error as { cause?: unknown; errors?: unknown };
-  return [error, ...causesOf(cause), ...(Array.isArray(errors) ? errors.flatMap(causesOf) : [])];
-}
-
-const CONNECTING = new Set([
-  "ECONNREFUSED",
-  "ENOENT",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "UND_ERR_CONNECT_TIMEOUT",
-  // Bun.
-  "ConnectionRefused",
-  "FailedToOpenSocket",
-]);
-
-/** Whether it happened before anything was sent. A browser does not tell. */
-function isOfConnecting(error: object): boolean {
-  const { code, message } = error as { code?: unknown; message?: unknown };
-  // Deno has words only.
-  return CONNECTING.has(String(code)) || /client error \(Connect\)/.test(String(message));
-}
-
-/** All of a body as text. */
-export async function textOf(response: Response, deadline: Deadline): Promise<string> {
-  return new TextDecoder().decode(await bytesOf(response, deadline, MOST_ANSWER));
-}
-
-/** All of a body. */
-export async function bytesOf(
-  response: Response,
-  deadline: Deadline,
-  most: number,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const pieces: Uint8Array<ArrayBuffer>[] = [];
-  let size = 0;
-  for await (const piece of piecesOf(response, deadline)) {
-    size += piece.length;
-    if (size > most) throw new ProtocolError(`the server's answer is longer than ${most} bytes`);
-    pieces.push(piece);
-  }
-  const whole = new Uint8Array(size);
-  let place = 0;
-  for (const piece of pieces) {
-    whole.set(piece, place);
-    place += piece.length;
-  }
-  return whole;
-}
-
-/** A body as it comes. With `silenceMs`, each piece has so much time. */
-export async function* piecesOf(
-  response: Response,
-  deadline: Deadline,
-  silenceMs?: number,
-): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
-  const reader = response.body?.getReader();
-  if (reader === undefined) return;
-  try {
-    while (true) {
-      if (silenceMs !== undefined) deadline.extend(silenceMs);
-      const { done, value } = await deadline.race(reader.read());
-      if (done) return;
-      // Whoever reads may take time.
-      if (silenceMs !== undefined) deadline.clear();
-      yield value;
-    }
-  } catch (error) {
-    throw failure(error, deadline, "the server");
-  } finally {
-    // What has not come yet is given up; nobody waits for that.
-    reader.cancel().catch(() => {});
-    deadline.clear();
-  }
-}
-
 function kindOf(response: Response): string {
   return (response.headers.get("content-type") ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
 }
@@ -392,70 +301,4 @@ function resultOf(response: Response, text: string): unknown {
   if (!Object.hasOwn(told, "result"))
     throw new ProtocolError("what the server sent is no answer of JSON-RPC");
   return told["result"];
-}
-
-function sizeOf(body: BodyInit): number {
-  if (typeof body === "string") return 4 * body.length;
-  if (body instanceof Blob) return body.size;
-  return ArrayBuffer.isView(body) || body instanceof ArrayBuffer ? body.byteLength : 0;
-}
-
-/** A stream that moves a deadline on with every piece. */
-function watchedStream(
-  body: ReadableStream<Uint8Array>,
-  deadline: Deadline,
-  silenceMs: number,
-  answerMs: number,
-): ReadableStream<Uint8Array> {
-  const reader = body.getReader();
-  return new ReadableStream(
-    {
-      async pull(controller) {
-        const { done, value } = await reader.read();
-        if (deadline.signal.aborted) {
-          // Some go on reading what nobody waits for any more.
-          reader.cancel().catch(() => {});
-          throw deadline.signal.reason;
-        }
-        deadline.extend(done ? answerMs : silenceMs);
-        if (done) controller.close();
-        else controller.enqueue(value);
-      },
-      cancel: (reason) => reader.cancel(reason),
-    },
-    { highWaterMark: 0 },
-  );
-}
-
-/** `fetch` over a Unix socket, as far as it is used here. */
-async function unixFetch(path: string, url: string, init: RequestInit): Promise<Response> {
-  const [{ request }, { Readable }] = await Promise.all([nodeHttp(), nodeStream()]);
-  const { pathname, search, host } = new URL(url);
-  const headers = { host, ...(init.headers as Record<string, string>) };
-  const options = {
-    socketPath: path,
-    path: pathname + search,
-    method: init.method ?? "GET",
-    headers,
-    ...(init.signal ? { signal: init.signal } : undefined),
-    agent: false as const,
-  };
-  return await new Promise((resolve, reject) => {
-    const sent = request(options, (answer) => {
-      const fields = Object.entries(answer.headers).map(
-        ([name, value]) => [name, String(value)] as [string, string],
-      );
-      const status = answer.statusCode ?? 0;
-      const body = status === 204 ? null : (Readable.toWeb(answer) as ReadableStream<Uint8Array>);
-      resolve(new Response(body, { status, headers: fields }));
-    });
-    sent.on("error", reject);
-    const { body } = init;
-    if (body === undefined || body === null) sent.end();
-    else if (typeof body === "string") sent.end(body);
-    else {
-      const stream = new Response(body).body as unknown as Parameters<typeof Readable.fromWeb>[0];
-      Readable.fromWeb(stream).on("error", reject).pipe(sent);
-    }
-  });
 }
