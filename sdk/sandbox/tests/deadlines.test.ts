@@ -1,6 +1,6 @@
 /** No call can hang, whatever answers; and what is made twice is only what may be. */
 
-import { mkdtempSync, readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -211,6 +211,7 @@ test("a download that breaks off is no file", async () => {
     await expect(client.sandbox("x").downloadFile("f", join(folder, "f"))).rejects.toThrow(error);
   }
   expect(readdirSync(folder)).toEqual([]);
+  rmSync(folder, { recursive: true });
 });
 
 test("deadlines and addresses are checked", async () => {
