@@ -115,5 +115,31 @@ title "11. What this host can enforce"
 told 'capsule doctor'
 "$capsule" doctor || failed=1
 
+title "12. A sandbox that lives on, driven from Python and then from TypeScript"
+told 'capsule serve'
+"$capsule" serve --listen 127.0.0.1:0 --data "$work/server" >"$work/address" 2>"$work/log" </dev/null &
+server=$!
+trap 'kill "$server" 2>/dev/null; wait "$server" 2>/dev/null; rm -rf "$work"' EXIT
+for _ in {1..100}; do
+  [ -s "$work/address" ] && break
+  sleep 0.1
+done
+CAPSULE_URL="$(<"$work/address")"
+export CAPSULE_URL
+told 'python3 examples/serve/sandbox.py'
+PYTHONPATH="$root/sdk/python/src" python3 -B "$root/examples/serve/sandbox.py" || failed=1
+# As npm would install it.
+package="$work/node_modules/capsule-sdk"
+mkdir -p "$package"
+cp sdk/sandbox/package.json "$package/"
+cp examples/serve/sandbox.mjs "$work/"
+if modules="$(scripts/npm.sh sdk/sandbox)" &&
+  "$modules/.bin/tsc" -p sdk/sandbox/tsconfig.build.json --typeRoots "$modules/@types" --outDir "$package/dist"; then
+  told 'node examples/serve/sandbox.mjs'
+  node "$work/sandbox.mjs" || failed=1
+else
+  failed=1
+fi
+
 [ "$failed" = 0 ] && title "All as it should be."
 exit "$failed"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Python SDK into a fresh environment, as a user would, and tests it there
+# Installs the Python SDKs, capsule and capsule_sdk, into a fresh environment, as a user would, and tests it there
 # against the built binary: types, style, behaviour.
 set -uo pipefail
 # shellcheck source=scripts/env.sh
@@ -23,11 +23,12 @@ install() {
     "$tools/bin/python" -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps \
       --wheel-dir "$work" "$work/source" &&
     "$python" -m pip install --quiet --disable-pip-version-check --no-index "$work"/capsule-*.whl &&
-    (cd "$work" && "$python" -c 'import capsule; print(capsule.__file__)')
+    (cd "$work" && "$python" -c 'import capsule, capsule_sdk; print(capsule.__file__, capsule_sdk.__file__)')
 }
 check install install
 check mypy "$tools/bin/mypy" --strict --config-file sdk/python/pyproject.toml --cache-dir "$work/mypy" \
-  sdk/python/src/capsule
+  sdk/python/src/capsule sdk/python/src/capsule_sdk
+check "the client without asyncio is up to date" "$tools/bin/python" -B sdk/python/generate_sync.py --check
 check ruff "$tools/bin/ruff" check --no-cache sdk/python
 check "ruff format" "$tools/bin/ruff" format --no-cache --check sdk/python
 

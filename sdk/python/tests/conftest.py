@@ -10,6 +10,9 @@ import pytest
 
 from capsule import _worker, run_sync
 
+# Servers, for the tests of the other package.
+pytest_plugins = ["serving"]
+
 Program = Callable[..., Path]
 
 
