@@ -3,17 +3,18 @@
 #
 #   bench/run.sh [jail] [FLAGS OF `capsule bench jail`]
 #   bench/run.sh wasm [FLAGS OF bench/wasm.py]
+#   bench/run.sh serve [FLAGS OF `capsule bench serve`]
 #
-# Without a part: the jail, the door, and the tasks. For the jail, as root, and where
-# no Docker engine answers, it starts one of its own, with its own folders and socket,
-# and ends it again.
+# Without a part: the jail, the door, the tasks, and a server. For the jail and the server,
+# as root, and where no Docker engine answers, it starts one of its own, with its own folders
+# and socket, and ends it again.
 set -euo pipefail
 # shellcheck source=scripts/env.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/env.sh"
 
 part=all
 case "${1:-}" in
-  jail | wasm)
+  jail | wasm | serve)
     part=$1
     shift
     ;;
@@ -53,10 +54,16 @@ start_engine() {
 if [ "$(id -u)" = 0 ] && command -v dockerd >/dev/null && ! docker version >/dev/null 2>&1; then
   start_engine
 fi
+if [ "$part" = serve ]; then
+  dist/capsule bench serve "$@"
+  exit
+fi
 dist/capsule bench jail "$@"
 echo
 python3 bench/door.py dist/capsule-run
 if [ "$part" = all ]; then
   echo
   python3 bench/wasm.py dist/capsule
+  echo
+  dist/capsule bench serve
 fi

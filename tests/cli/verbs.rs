@@ -45,6 +45,25 @@ fn the_benchmark_measures_this_host() {
 fn a_benchmark_refuses_what_it_would_ignore() {
     let run = capsule(&["bench", "jail", "--peer", "venv"]).finish().ended_with(1);
     assert!(run.errors().contains("--peer belongs to capsule bench wasm"), "{run}");
+    for flags in [&["bench", "jail", "--scale"][..], &["bench", "wasm", "--no-docker"]] {
+        let run = capsule(flags).finish().ended_with(1);
+        assert!(run.errors().contains("belong to capsule bench serve"), "{run}");
+    }
+}
+
+#[test]
+fn the_benchmark_of_a_server_measures_it_and_leaves_nothing() {
+    let flags = ["bench", "serve", "--rounds", "5", "--json", "--docker", "/nowhere/docker.sock"];
+    let report = capsule(&flags).finish().ended_with(0).json();
+    let rows = report["rows"].as_array().expect("rows are a list");
+    for name in ["exec /bin/true", "create, exec, delete", "write and read 1 MB"] {
+        let row = rows.iter().find(|row| row["name"] == name).expect(name);
+        let figure = |key: &str| row[key].as_u64().expect(key);
+        assert!(figure("min_us") > 0 && figure("min_us") <= figure("p50_us"), "{row}");
+        assert_eq!((figure("runs"), &row["ratio"]), (5, &serde_json::Value::Null), "{row}");
+    }
+    // Docker that is not there is told of.
+    assert_eq!(report["missing"][0][0], "docker", "{report}");
 }
 
 #[test]

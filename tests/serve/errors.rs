@@ -40,6 +40,13 @@ fn e1016_unknown_process() {
 }
 
 #[test]
+fn e2011_server_that_is_not_there() {
+    let ls = ["sandbox", "ls", "--unix", "/nowhere/socket"];
+    let failed = capsule_tests::Run::new(&ls).binary(Binary::Capsule).finish().ended_with(1);
+    assert_eq!(failed.error_code().as_deref(), Some("E2011"), "{failed}");
+}
+
+#[test]
 fn e3010_missing_file() {
     let serve = Serve::start(&[]);
     let id = serve.create();

@@ -7,6 +7,7 @@
 #[path = "../../crates/server/tests/suite/mod.rs"]
 mod suite;
 
+mod command_line;
 mod errors;
 mod faults;
 mod server;

@@ -21,6 +21,7 @@ mod scratch;
 mod server;
 mod skip;
 mod sys;
+mod terminal;
 mod tools;
 
 pub use audit::Traces;
@@ -33,4 +34,5 @@ pub use scratch::Scratch;
 pub use server::{Server, answer, redirect};
 pub use skip::{skip, wall_stands};
 pub use sys::{Limit, Signal, own_user, send_signal};
+pub use terminal::Terminal;
 pub use tools::{Toolchain, found_on_path, host_python};

@@ -1,7 +1,9 @@
 //! System calls of the tests' own side. One call a block.
 #![allow(unsafe_code)]
 
+use std::fs::File;
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -113,4 +115,52 @@ pub(crate) fn start_with_descriptor(command: &mut Command, number: i32) {
     };
     // SAFETY: the closure makes system calls only and allocates nothing.
     unsafe { command.pre_exec(open) };
+}
+
+/// A new terminal: what a user sits before, and what a program gets.
+pub(crate) fn terminal() -> io::Result<(File, File)> {
+    let keyboard = File::options().read(true).write(true).open("/dev/ptmx")?;
+    let unlocked: libc::c_int = 0;
+    // SAFETY: the descriptor is open, and the call reads one number, which lives here.
+    check(unsafe {
+        libc::ioctl(keyboard.as_raw_fd(), libc::TIOCSPTLCK as _, &raw const unlocked)
+    })?;
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: the descriptor is open, and the call takes a number.
+    let program = unsafe { libc::ioctl(keyboard.as_raw_fd(), libc::TIOCGPTPEER as _, flags) };
+    if program < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has just made it, for nobody else.
+    let program = unsafe { OwnedFd::from_raw_fd(program) };
+    Ok((keyboard, program.into()))
+}
+
+/// Changes the size of a terminal.
+pub(crate) fn resize(terminal: &File, columns: u16, rows: u16) -> io::Result<()> {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the descriptor is open, and `size` lives in this frame.
+    check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ as _, &raw const size) })
+}
+
+/// Whether a terminal shows what is typed, and edits lines.
+pub(crate) fn is_cooked(terminal: &File) -> io::Result<bool> {
+    // SAFETY: all zeros is a valid termios.
+    let mut attributes: libc::termios = unsafe { std::mem::zeroed() };
+    // SAFETY: the descriptor is open, and `attributes` lives in this frame.
+    check(unsafe { libc::tcgetattr(terminal.as_raw_fd(), &raw mut attributes) })?;
+    let wanted = libc::ICANON | libc::ECHO | libc::ISIG;
+    Ok(attributes.c_lflag & wanted == wanted && attributes.c_oflag & libc::OPOST != 0)
+}
+
+/// Lets `command` start as the first of a session on its standard input.
+pub(crate) fn start_on_terminal(command: &mut Command) {
+    let take = || {
+        // SAFETY: takes nothing.
+        check(unsafe { libc::setsid() }.min(0))?;
+        // SAFETY: takes numbers only.
+        check(unsafe { libc::ioctl(0, libc::TIOCSCTTY as _, 0) })
+    };
+    // SAFETY: the closure makes system calls only and allocates nothing.
+    unsafe { command.pre_exec(take) };
 }

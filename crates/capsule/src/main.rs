@@ -8,6 +8,7 @@ mod attack;
 mod bench;
 mod broker;
 mod bundling;
+mod client;
 mod commands;
 mod lockdown;
 mod packages;

@@ -87,6 +87,7 @@ error_codes! {
     DoorFailed = "E2006", Host, true, "The network door could not be opened.";
     RuntimeUnavailable = "E2007", Host, true, "The language runtime could not be made ready.";
     PackagesFailed = "E2008", Host, true, "The packages of the project could not be made ready.";
+    ServerUnreachable = "E2011", Host, true, "No server of sandboxes answers at the address.";
     CommandNotFound = "E3001", Command, false, "The command does not exist inside the jail.";
     CommandNotExecutable = "E3002", Command, false, "The command exists but cannot be executed.";
     TimedOut = "E3003", Limit, false, "The command ran longer than its timeout.";

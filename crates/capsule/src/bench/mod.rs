@@ -8,6 +8,7 @@ mod oci;
 mod overhead;
 mod report;
 mod samples;
+mod serve;
 mod tasks;
 
 use std::io::{IsTerminal, Write};
@@ -15,6 +16,7 @@ use std::io::{IsTerminal, Write};
 pub(crate) use report::Report;
 use report::Row;
 use samples::Samples;
+pub(crate) use serve::{Plan as ServePlan, serve};
 pub(crate) use tasks::wasm;
 
 /// Starts `/bin/true` in every sandbox of this host, `rounds` times each.

@@ -9,7 +9,10 @@ pub(crate) mod exec;
 pub(crate) mod keys;
 pub(crate) mod man;
 pub(crate) mod run;
+pub(crate) mod sandbox;
 pub(crate) mod serve;
+pub(crate) mod template;
+pub(crate) mod volume;
 pub(crate) mod worker;
 
 use std::process::ExitCode;
@@ -29,6 +32,14 @@ pub(crate) enum Verb {
     Worker(worker::Worker),
     /// Serve sandboxes that live on, over JSON-RPC and WebSockets
     Serve(serve::Serve),
+    /// Make, use and end sandboxes of a server
+    Sandbox(Box<sandbox::Sandbox>),
+    /// Open a shell in a sandbox of a server; without an id, in a new one that ends with it
+    Shell(sandbox::shell::Shell),
+    /// List the templates of a server
+    Template(template::Template),
+    /// Make, list and delete the volumes of a server
+    Volume(volume::Volume),
     /// Make, list and revoke the API keys of a server
     Keys(keys::Keys),
     /// Tell what this host can enforce, and how to get the rest
@@ -52,6 +63,10 @@ impl Verb {
             Self::Build(build) => build.run(),
             Self::Worker(worker) => worker.run(),
             Self::Serve(serve) => serve.run(),
+            Self::Sandbox(sandbox) => sandbox.run(),
+            Self::Shell(shell) => Ok(shell.run()),
+            Self::Template(template) => template.run(),
+            Self::Volume(volume) => volume.run(),
             Self::Keys(keys) => keys.run(),
             Self::Doctor(doctor) => doctor.run(),
             Self::Attack(attack) => attack.run(),

@@ -208,8 +208,22 @@ fn children_of(pid: usize, path: &mut [u8; 64]) {
     let digits = digits.get(first..).unwrap_or_default();
     let mut places = path.iter_mut();
     for part in [b"/proc/", digits, b"/task/", digits, b"/children"] {
-        for (place, byte) in places.by_ref().zip(part) {
+        // The part first: the other way round a place is lost at the end of each.
+        for (byte, place) in part.iter().zip(places.by_ref()) {
             *place = *byte;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_a_list_of_children_has_no_hole() {
+        let mut path = [0; 64];
+        children_of(4_194_304, &mut path);
+        let expected = b"/proc/4194304/task/4194304/children\0";
+        assert_eq!(&path[..expected.len()], expected);
     }
 }

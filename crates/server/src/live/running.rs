@@ -35,6 +35,15 @@ const PIECE: u64 = 64 << 10;
 /// Bytes that a reader gets at one time.
 const MOST_READ: usize = 64 << 10;
 
+/// What a process goes on without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outlives {
+    /// Whoever started it, and the server.
+    Caller,
+    /// Neither: it ends with whoever listens to it.
+    Nobody,
+}
+
 /// A process and its output.
 pub(crate) struct Running {
     pub(crate) number: u64,
@@ -70,6 +79,7 @@ impl Running {
         deadline: Option<Duration>,
         store: Store,
         most: usize,
+        outlives: Outlives,
     ) -> Result<Arc<Self>, Failure> {
         let live = used.live();
         if live.running() >= most {
@@ -85,7 +95,10 @@ impl Running {
             terminal: program.terminal.is_some(),
             deadline: deadline.map(milliseconds),
         };
-        store.insert_process(live.id.clone(), row.clone()).await?;
+        // What the next server finds and does not know has nobody left to listen to it.
+        if outlives == Outlives::Caller {
+            store.insert_process(live.id.clone(), row.clone()).await?;
+        }
         Ok(Self::keep(live, spawned.take(), &row, store))
     }
 

@@ -8,7 +8,7 @@ use capsule_spec::{ErrorCode, Failure};
 
 use super::exec::refused;
 use super::{Caller, Events, Service};
-use crate::live::{InUse, Live, Running, kill_tree, login_shells, program};
+use crate::live::{InUse, Live, Outlives, Running, kill_tree, login_shells, program};
 use crate::model::rfc3339;
 use crate::request::ExecStream;
 use crate::request::{
@@ -19,7 +19,7 @@ use crate::rpc::{Kind, Refusal};
 
 impl Service {
     pub(super) async fn start(&self, caller: &Caller, start: Start) -> Result<Started, Refusal> {
-        let (_, running) = self.started(caller, start).await?;
+        let (_, running) = self.started(caller, start, Outlives::Caller).await?;
         Ok(Started { process: running.number })
     }
 
@@ -27,6 +27,7 @@ impl Service {
         &self,
         caller: &Caller,
         start: Start,
+        outlives: Outlives,
     ) -> Result<(InUse, Arc<Running>), Refusal> {
         let used = self.enter(caller, &start.id, Kind::ExecFailed)?;
         let program = program(
@@ -40,7 +41,7 @@ impl Service {
         .map_err(refused)?;
         let deadline = start.timeout_ms.map(Duration::from_millis);
         let most = self.registry.bounds.processes;
-        let running = Running::start(&used, &program, deadline, self.store.clone(), most);
+        let running = Running::start(&used, &program, deadline, self.store.clone(), most, outlives);
         let running = running.await.map_err(refused)?;
         self.metrics.executions.add(1);
         Ok((used, running))
@@ -61,7 +62,7 @@ impl Service {
         exec: ExecStream,
     ) -> Result<Session, Refusal> {
         let keeps_input = exec.input;
-        let (used, running) = self.started(caller, exec.into_start()).await?;
+        let (used, running) = self.started(caller, exec.into_start(), Outlives::Nobody).await?;
         if !keeps_input {
             running.process().iter().for_each(|process| process.close_input());
         }
@@ -87,7 +88,7 @@ impl Service {
                 terminal: Some(size),
                 timeout_ms: None,
             };
-            let started = self.started(caller, start).await;
+            let started = self.started(caller, start, Outlives::Nobody).await;
             let is_missing = matches!(&started, Err(refusal)
                 if refusal.failure.code == ErrorCode::CommandNotFound);
             result = Some(started);
