@@ -260,6 +260,25 @@ pub trait SandboxFile: Send {
     /// As from read(2).
     fn read(&mut self, most: usize) -> Pending<'_, Result<Vec<u8>, Failure>>;
 
+    /// Passes over the next bytes of a file that is read.
+    ///
+    /// # Errors
+    /// As from read(2).
+    fn skip(&mut self, bytes: u64) -> Pending<'_, Result<(), Failure>> {
+        const PIECE: u64 = 256 << 10;
+        Box::pin(async move {
+            let mut left = bytes;
+            while left > 0 {
+                let read = self.read(usize::try_from(left.min(PIECE)).unwrap_or(1)).await?;
+                if read.is_empty() {
+                    break;
+                }
+                left -= read.len() as u64;
+            }
+            Ok(())
+        })
+    }
+
     /// Writes all of it.
     ///
     /// # Errors
@@ -305,6 +324,13 @@ pub enum EntryKind {
 pub enum Change {
     /// A directory, and those above it.
     MakeDirectory(String),
+    /// A symbolic link.
+    Link {
+        /// Where it is; nothing may be there.
+        path: String,
+        /// Where it points to, as it stands; nothing needs to be there.
+        target: String,
+    },
     /// A file or directory gets another name.
     Move {
         /// What it is called.

@@ -21,6 +21,7 @@ pub mod rpc;
 mod server;
 mod service;
 mod store;
+mod tar;
 mod transport;
 
 pub use live::Template;

@@ -20,7 +20,7 @@ use crate::live::{AdoptError, Bounds, Registry, Template};
 use crate::log;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
-use crate::service::Service;
+use crate::service::{Permits, Service};
 use crate::store::{Folder, Store, StoreError};
 use crate::transport::{Doors, Http, Listener, accept};
 
@@ -55,6 +55,8 @@ pub struct Settings {
     pub processes: usize,
     /// Requests a second of one key; twice as many at once.
     pub rate: u32,
+    /// Whether a sandbox may have the host's network.
+    pub open_network: bool,
     /// Whether sandboxes live on when the server is told to stop, for the next one.
     pub keep_sandboxes: bool,
 }
@@ -159,6 +161,7 @@ impl Server {
             store: store.clone(),
             metrics,
             memory: Memory::new(MEMORY),
+            permits: Permits { open_network: settings.open_network },
         };
         let pages = match (&settings.listen, needs_key) {
             (Listen::Unix(_), _) | (_, true) => Pages::of_any_name(settings.origins.clone()),

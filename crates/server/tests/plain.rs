@@ -54,6 +54,7 @@ fn settings(data: &std::path::Path) -> Settings {
         sandboxes_each: 1_000,
         processes: 64,
         rate: 1_000,
+        open_network: false,
         keep_sandboxes: false,
     }
 }

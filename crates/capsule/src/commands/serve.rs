@@ -52,6 +52,9 @@ pub(crate) struct Serve {
     /// Requests a second of one API key; twice as many at once
     #[arg(long, value_name = "COUNT", default_value_t = 1_000)]
     rate: u32,
+    /// Let callers make sandboxes that have the host's network
+    #[arg(long)]
+    allow_open_network: bool,
     /// Leave the sandboxes to the next server when told to stop, instead of ending them
     #[arg(long)]
     keep_sandboxes: bool,
@@ -106,6 +109,7 @@ impl Serve {
             sandboxes_each: self.max_sandboxes_per_key,
             processes: self.max_processes,
             rate: self.rate.max(1),
+            open_network: self.allow_open_network,
             keep_sandboxes: self.keep_sandboxes,
         })
     }

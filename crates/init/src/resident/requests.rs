@@ -96,7 +96,8 @@ impl Life {
             | Kind::Place
             | Kind::MakeDirectory
             | Kind::Move
-            | Kind::Remove => return self.start_job(head.serial, bytes, fd),
+            | Kind::Remove
+            | Kind::Link => return self.start_job(head.serial, bytes, fd),
             Kind::OpenDoor => {
                 let door = u16::try_from(first).map_err(|_| libc::EINVAL).and_then(sys::door);
                 match door {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use capsule_backend::sandbox::Sandboxes;
-use capsule_spec::{ByteSize, ErrorCode, Failure, Limits, nearest};
+use capsule_spec::{ByteSize, ErrorCode, Failure, Limits, Network, nearest};
 
 use super::sandbox::{Birth, lock};
 use super::{Live, Running, Template, keeper, kill_tree};
@@ -52,6 +52,8 @@ pub(crate) struct Order {
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) key: Option<String>,
     pub(crate) limits: ResourceLimits,
+    /// None: the template's.
+    pub(crate) network: Option<Network>,
     /// The request as text.
     pub(crate) request: String,
 }
@@ -130,6 +132,7 @@ impl Registry {
         let live = Arc::new(Live::new(Birth {
             id: id.clone(),
             owner: order.owner,
+            network: order.network.unwrap_or_else(|| template.recipe.policy.network.clone()),
             template,
             created: SystemTime::now(),
             labels: order.labels,
@@ -197,6 +200,7 @@ impl Registry {
     /// When the store or the backend fails.
     pub(crate) async fn adopt(self: &Arc<Self>) -> Result<(), AdoptError> {
         let mut kept = Vec::new();
+        let mut networks = self.store.networks().await?;
         for row in self.store.sandboxes().await? {
             let found = self.backend.adopt(&row.id).await?;
             let template = self.templates.get(&row.template).cloned();
@@ -206,8 +210,10 @@ impl Registry {
                 continue;
             };
             kept.push(row.id.clone());
-            let live = Arc::new(Live::new(birth(row, template)));
+            let network = networks.remove(&row.id);
+            let live = Arc::new(Live::new(birth(row, template, network.clone())));
             live.set_made(sandbox);
+            self.adopt_network(&live, network).await?;
             self.adopt_processes(&live).await?;
             lock(&self.all).add(&live);
             log::info("sandbox adopted", &[("sandbox", &live.id)]);
@@ -216,6 +222,24 @@ impl Registry {
         let swept = self.backend.sweep(&kept).await?;
         if swept > 0 {
             log::warn("sandboxes swept that nobody remembers", &[("count", &swept.to_string())]);
+        }
+        Ok(())
+    }
+
+    /// What is remembered holds: the earlier server may have died between the two.
+    async fn adopt_network(&self, live: &Live, network: Option<Network>) -> Result<(), AdoptError> {
+        // One that stands still is as it was left, and nobody in it connects to anything.
+        let (Some(network), Some(sandbox), State::Ready) = (network, live.made(), live.state())
+        else {
+            return Ok(());
+        };
+        if let Err(failure) = sandbox.set_network(&network).await {
+            let facts = [("sandbox", live.id.as_str()), ("error", &failure.message)];
+            log::warn("network not opened again", &facts);
+            // Nothing is let out that nobody can answer for.
+            let _ = sandbox.set_network(&Network::Denied).await;
+            *lock(&live.network) = Network::Denied;
+            self.store.set_network(live.id.clone(), Network::Denied).await?;
         }
         Ok(())
     }
@@ -259,12 +283,13 @@ impl All {
     }
 }
 
-fn birth(row: SandboxRow, template: Arc<Template>) -> Birth {
+fn birth(row: SandboxRow, template: Arc<Template>, network: Option<Network>) -> Birth {
     let left = time(row.expires).duration_since(SystemTime::now()).unwrap_or_default();
     let idle = row.idle.map(|idle| Duration::from_millis(idle.max(0).cast_unsigned()));
     Birth {
         id: row.id,
         owner: row.owner.into(),
+        network: network.unwrap_or_else(|| template.recipe.policy.network.clone()),
         template,
         created: time(row.created),
         labels: row.labels,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use capsule_backend::sandbox::{Process, Sandbox};
-use capsule_spec::{ErrorCode, Failure};
+use capsule_spec::{ErrorCode, Failure, Network};
 use tokio::sync::{Notify, watch};
 
 use super::{Context, Running, Template};
@@ -37,6 +37,9 @@ pub(crate) struct Live {
     /// Why the backend failed to make or to remove it, the last time.
     failure: Mutex<Option<Failure>>,
     pub(crate) environment: Mutex<BTreeMap<String, String>>,
+    pub(crate) network: Mutex<Network>,
+    /// One change of its network at a time.
+    pub(crate) network_turn: tokio::sync::Mutex<()>,
     pub(crate) contexts: Mutex<BTreeMap<String, Context>>,
     processes: Mutex<BTreeMap<u64, Arc<Running>>>,
     foreground: Mutex<BTreeMap<u64, Foreground>>,
@@ -59,6 +62,7 @@ pub(super) struct Birth {
     pub(super) labels: BTreeMap<String, String>,
     pub(super) metadata: BTreeMap<String, String>,
     pub(super) environment: BTreeMap<String, String>,
+    pub(super) network: Network,
     pub(super) key: Option<String>,
     pub(super) request: String,
     pub(super) state: State,
@@ -83,6 +87,8 @@ impl Live {
             users: AtomicUsize::new(0),
             failure: Mutex::default(),
             environment: Mutex::new(birth.environment),
+            network: Mutex::new(birth.network),
+            network_turn: tokio::sync::Mutex::default(),
             contexts: Mutex::default(),
             processes: Mutex::default(),
             foreground: Mutex::default(),

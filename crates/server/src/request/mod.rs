@@ -7,6 +7,7 @@ mod check;
 mod exec;
 mod files;
 mod lifecycle;
+mod network;
 mod observe;
 mod parse;
 mod processes;
@@ -26,6 +27,7 @@ pub use lifecycle::{
     Create, Created, Delete, Done, Extend, Get, List, ListAnswer, Pause, ResourceLimits, Resume,
     SandboxAnswer, TemplateAnswer, Templates, TemplatesAnswer,
 };
+pub use network::{NetworkPolicy, SetNetwork};
 pub use observe::{Discover, LogEntry, Logs, LogsAnswer, Stats, StatsAnswer, Watch, WatchEvent};
 pub use processes::{
     Attach, CloseInput, ExecStream, Exit, Exited, Input, Kill, ListProcesses, OutputEvent,

@@ -113,6 +113,8 @@ methods! {
         "Lets the processes of a paused sandbox go on.";
     SetEnv Once -> Done = "sandbox.v1.setEnv", [],
         "Sets and removes variables for what is started later.";
+    SetNetwork Once -> SandboxAnswer = "sandbox.v1.setNetwork", [],
+        "Replaces the network policy of a sandbox.";
     OpenContext Once -> Done = "sandbox.v1.openContext", [],
         "Opens a shell context: a working directory and variables that are carried over.";
     Start Once -> Started = "sandbox.v1.start", [],
@@ -176,6 +178,7 @@ impl Request {
             | Self::Pause(Pause { id })
             | Self::Resume(Resume { id })
             | Self::SetEnv(SetEnv { id, .. })
+            | Self::SetNetwork(SetNetwork { id, .. })
             | Self::OpenContext(OpenContext { id, .. })
             | Self::Start(Start { id, .. })
             | Self::ListProcesses(ListProcesses { id })

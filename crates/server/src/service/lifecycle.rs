@@ -6,11 +6,11 @@ use std::time::Duration;
 use capsule_spec::{ErrorCode, Failure};
 
 use super::{Caller, Service};
-use crate::live::{Live, Order};
+use crate::live::{Live, Order, lock};
 use crate::model::{Event, State, rfc3339};
 use crate::request::{
-    Create, Created, Done, Extend, List, ListAnswer, ResourceLimits, SandboxAnswer, TemplateAnswer,
-    TemplatesAnswer,
+    Create, Created, Done, Extend, List, ListAnswer, NetworkPolicy, ResourceLimits, SandboxAnswer,
+    TemplateAnswer, TemplatesAnswer,
 };
 use crate::rpc::{Kind, Refusal};
 
@@ -20,14 +20,16 @@ const REMOVAL: Duration = Duration::from_secs(30);
 impl Service {
     pub(super) async fn create(&self, caller: &Caller, create: Create) -> Result<Created, Refusal> {
         let request = format!(
-            "{} {:?} {:?} {:?} {:?} {:?}",
+            "{} {:?} {:?} {:?} {:?} {:?} {:?}",
             create.template,
             create.idle_ms,
             create.env,
             create.labels,
             create.metadata,
-            create.limits
+            create.limits,
+            create.network
         );
+        let network = create.network.map(|policy| self.allowed(&policy)).transpose()?;
         let order = Order {
             owner: Arc::clone(&caller.owner),
             template: create.template,
@@ -38,6 +40,7 @@ impl Service {
             metadata: create.metadata,
             key: create.key,
             limits: create.limits,
+            network,
             // Environments hold secrets; what is compared need not be readable.
             request: blake3::hash(request.as_bytes()).to_hex().to_string(),
         };
@@ -148,7 +151,7 @@ impl Service {
     }
 }
 
-fn describe(live: &Live) -> SandboxAnswer {
+pub(super) fn describe(live: &Live) -> SandboxAnswer {
     SandboxAnswer {
         id: live.id.clone(),
         template: live.template.name.clone(),
@@ -159,6 +162,7 @@ fn describe(live: &Live) -> SandboxAnswer {
         labels: live.labels.clone(),
         metadata: live.metadata.clone(),
         processes: live.running(),
+        network: NetworkPolicy::of(&lock(&live.network)),
         weaker: live.made().map(|sandbox| sandbox.weaker()).unwrap_or_default(),
     }
 }

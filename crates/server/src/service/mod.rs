@@ -3,10 +3,12 @@
 //! Owns: the way from a [`Request`] to an answer, for one caller. Refuses to know: how the
 //! request came, and who else there is.
 
+mod archive;
 mod events;
 mod exec;
 mod files;
 mod lifecycle;
+mod network;
 mod observe;
 mod processes;
 
@@ -53,6 +55,14 @@ pub(crate) struct Service {
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) memory: Arc<Memory>,
+    pub(crate) permits: Permits,
+}
+
+/// What the operator allows beyond the usual.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Permits {
+    /// The host's network for sandboxes.
+    pub(crate) open_network: bool,
 }
 
 impl Service {
@@ -75,6 +85,7 @@ impl Service {
             R::Pause(pause) => Reply::once(&self.freeze(caller, &pause.id, true).await?),
             R::Resume(resume) => Reply::once(&self.freeze(caller, &resume.id, false).await?),
             R::SetEnv(set) => Reply::once(&self.set_env(caller, set).await?),
+            R::SetNetwork(set) => Reply::once(&self.set_network(caller, &set).await?),
             R::OpenContext(open) => Reply::once(&self.open_context(caller, open)?),
             R::Start(start) => Reply::once(&self.start(caller, start).await?),
             R::ListProcesses(list) => Reply::once(&self.list_processes(caller, &list.id)?),

@@ -10,6 +10,7 @@
 mod executions;
 mod folder;
 mod keys;
+mod networks;
 mod sandboxes;
 
 use std::path::Path;
@@ -135,7 +136,8 @@ impl Store {
     }
 }
 
-const FORMAT: i64 = 1;
+/// Every format so far only added tables.
+const FORMAT: i64 = 2;
 
 fn connect(folder: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open(folder.join("server.db"))?;
@@ -148,7 +150,7 @@ fn connect(folder: &Path) -> Result<Connection, StoreError> {
     if found > FORMAT {
         return Err(StoreError::Newer { found });
     }
-    if found == 0 {
+    if found < FORMAT {
         let change = connection.transaction()?;
         change.execute_batch(include_str!("tables.sql"))?;
         change.pragma_update(None, "user_version", FORMAT)?;

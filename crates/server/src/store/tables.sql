@@ -47,3 +47,9 @@ CREATE TABLE IF NOT EXISTS keys (
     created INTEGER NOT NULL,
     revoked INTEGER
 ) STRICT, WITHOUT ROWID;
+
+-- Networks other than the template's.
+CREATE TABLE IF NOT EXISTS networks (
+    sandbox TEXT PRIMARY KEY,
+    network TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
