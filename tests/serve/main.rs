@@ -9,6 +9,7 @@ mod suite;
 
 mod errors;
 mod faults;
+mod network;
 mod server;
 mod survival;
 

@@ -26,4 +26,5 @@ mod transport;
 
 pub use live::Template;
 pub use server::{Listen, ServeError, Server, Settings};
+pub use service::{PackageIndex, PackageIndexes};
 pub use store::{KeyInfo, NewKey, StoreError, create_key, list_keys, revoke_key};

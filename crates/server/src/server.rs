@@ -20,7 +20,7 @@ use crate::live::{AdoptError, Bounds, Registry, Template};
 use crate::log;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
-use crate::service::{Permits, Service};
+use crate::service::{PackageIndexes, Permits, Service};
 use crate::store::{Folder, Store, StoreError};
 use crate::transport::{Doors, Http, Listener, accept};
 
@@ -57,6 +57,8 @@ pub struct Settings {
     pub rate: u32,
     /// Whether a sandbox may have the host's network.
     pub open_network: bool,
+    /// Where packages come from.
+    pub indexes: PackageIndexes,
     /// Whether sandboxes live on when the server is told to stop, for the next one.
     pub keep_sandboxes: bool,
 }
@@ -161,7 +163,10 @@ impl Server {
             store: store.clone(),
             metrics,
             memory: Memory::new(MEMORY),
-            permits: Permits { open_network: settings.open_network },
+            permits: Permits {
+                open_network: settings.open_network,
+                indexes: settings.indexes.clone(),
+            },
         };
         let pages = match (&settings.listen, needs_key) {
             (Listen::Unix(_), _) | (_, true) => Pages::of_any_name(settings.origins.clone()),

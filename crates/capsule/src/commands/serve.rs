@@ -1,5 +1,6 @@
 //! `capsule serve`: sandboxes that live on, for whoever asks over HTTP.
 
+mod packages;
 mod sys;
 
 use std::io::Write;
@@ -55,6 +56,13 @@ pub(crate) struct Serve {
     /// Let callers make sandboxes that have the host's network
     #[arg(long)]
     allow_open_network: bool,
+    /// Where sandbox.v1.install gets packages: pip=URL or npm=URL [default: PIP_INDEX_URL and
+    /// npm_config_registry, or the public ones]
+    #[arg(long, value_name = "MANAGER=URL")]
+    package_index: Vec<String>,
+    /// Another host that packages come from (can be given more than once)
+    #[arg(long, value_name = "HOST[:PORT]")]
+    package_host: Vec<String>,
     /// Leave the sandboxes to the next server when told to stop, instead of ending them
     #[arg(long)]
     keep_sandboxes: bool,
@@ -98,6 +106,7 @@ impl Serve {
     }
 
     fn settings(self) -> Result<Settings, Failure> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let listen = self.unix.map_or(Listen::Tcp(self.listen), Listen::Unix);
         Ok(Settings {
             listen,
@@ -110,6 +119,7 @@ impl Serve {
             processes: self.max_processes,
             rate: self.rate.max(1),
             open_network: self.allow_open_network,
+            indexes: packages::indexes(&self.package_index, &self.package_host, &variable)?,
             keep_sandboxes: self.keep_sandboxes,
         })
     }

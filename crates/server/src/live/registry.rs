@@ -1,6 +1,7 @@
 //! All sandboxes of the server.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -228,11 +229,12 @@ impl Registry {
 
     /// What is remembered holds: the earlier server may have died between the two.
     async fn adopt_network(&self, live: &Live, network: Option<Network>) -> Result<(), AdoptError> {
-        // One that stands still is as it was left, and nobody in it connects to anything.
-        let (Some(network), Some(sandbox), State::Ready) = (network, live.made(), live.state())
-        else {
+        let (Some(network), Some(sandbox)) = (network, live.made()) else { return Ok(()) };
+        if live.state() == State::Paused {
+            // Nobody in it connects to anything before it goes on.
+            live.network_unsure.store(true, Ordering::SeqCst);
             return Ok(());
-        };
+        }
         if let Err(failure) = sandbox.set_network(&network).await {
             let facts = [("sandbox", live.id.as_str()), ("error", &failure.message)];
             log::warn("network not opened again", &facts);

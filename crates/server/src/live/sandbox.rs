@@ -1,7 +1,7 @@
 //! One sandbox: its state, its lease, and those who use it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -39,7 +39,9 @@ pub(crate) struct Live {
     pub(crate) environment: Mutex<BTreeMap<String, String>>,
     pub(crate) network: Mutex<Network>,
     /// One change of its network at a time.
-    pub(crate) network_turn: tokio::sync::Mutex<()>,
+    pub(crate) network_turn: Arc<tokio::sync::Mutex<()>>,
+    /// What holds may be wider than the policy, since it was adopted while it stood still.
+    pub(crate) network_unsure: AtomicBool,
     pub(crate) contexts: Mutex<BTreeMap<String, Context>>,
     processes: Mutex<BTreeMap<u64, Arc<Running>>>,
     foreground: Mutex<BTreeMap<u64, Foreground>>,
@@ -88,7 +90,8 @@ impl Live {
             failure: Mutex::default(),
             environment: Mutex::new(birth.environment),
             network: Mutex::new(birth.network),
-            network_turn: tokio::sync::Mutex::default(),
+            network_turn: Arc::default(),
+            network_unsure: AtomicBool::new(false),
             contexts: Mutex::default(),
             processes: Mutex::default(),
             foreground: Mutex::default(),

@@ -6,6 +6,7 @@
 mod check;
 mod exec;
 mod files;
+mod install;
 mod lifecycle;
 mod network;
 mod observe;
@@ -23,6 +24,7 @@ pub use files::{
     FileEntry, ListDir, ListDirAnswer, Listed, MakeDirectory, Move, ReadFile, ReadFileAnswer,
     Remove, Stat, WriteFile,
 };
+pub use install::{Install, Manager};
 pub use lifecycle::{
     Create, Created, Delete, Done, Extend, Get, List, ListAnswer, Pause, ResourceLimits, Resume,
     SandboxAnswer, TemplateAnswer, Templates, TemplatesAnswer,

@@ -115,6 +115,8 @@ methods! {
         "Sets and removes variables for what is started later.";
     SetNetwork Once -> SandboxAnswer = "sandbox.v1.setNetwork", [],
         "Replaces the network policy of a sandbox.";
+    Install Once -> ExecAnswer = "sandbox.v1.install", [],
+        "Installs packages, through a way out to their index that is open meanwhile.";
     OpenContext Once -> Done = "sandbox.v1.openContext", [],
         "Opens a shell context: a working directory and variables that are carried over.";
     Start Once -> Started = "sandbox.v1.start", [],
@@ -179,6 +181,7 @@ impl Request {
             | Self::Resume(Resume { id })
             | Self::SetEnv(SetEnv { id, .. })
             | Self::SetNetwork(SetNetwork { id, .. })
+            | Self::Install(Install { id, .. })
             | Self::OpenContext(OpenContext { id, .. })
             | Self::Start(Start { id, .. })
             | Self::ListProcesses(ListProcesses { id })

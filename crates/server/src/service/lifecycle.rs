@@ -1,6 +1,7 @@
 //! Sandboxes as a whole.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use capsule_spec::{ErrorCode, Failure};
@@ -121,6 +122,10 @@ impl Service {
         let used = live.hold();
         let failed = |failure| Refusal::of(Kind::ExecFailed, failure);
         used.sandbox().map_err(failed)?.freeze(frozen).await.map_err(failed)?;
+        if !frozen && live.network_unsure.swap(false, Ordering::SeqCst) {
+            let network = lock(&live.network).clone();
+            self.change_network(&used, &network).await?;
+        }
         live.change(event);
         self.remember(&live).await?;
         Ok(describe(&live))

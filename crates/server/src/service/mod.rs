@@ -7,6 +7,7 @@ mod archive;
 mod events;
 mod exec;
 mod files;
+mod install;
 mod lifecycle;
 mod network;
 mod observe;
@@ -24,6 +25,7 @@ use crate::rpc::{DOCUMENT, Kind, Refusal};
 use crate::store::Store;
 
 pub(crate) use events::{Event, Events, told};
+pub use install::{PackageIndex, PackageIndexes};
 pub(crate) use processes::{Owned, Session};
 
 /// Who asks.
@@ -63,6 +65,8 @@ pub(crate) struct Service {
 pub(crate) struct Permits {
     /// The host's network for sandboxes.
     pub(crate) open_network: bool,
+    /// Where packages come from.
+    pub(crate) indexes: PackageIndexes,
 }
 
 impl Service {
@@ -86,6 +90,7 @@ impl Service {
             R::Resume(resume) => Reply::once(&self.freeze(caller, &resume.id, false).await?),
             R::SetEnv(set) => Reply::once(&self.set_env(caller, set).await?),
             R::SetNetwork(set) => Reply::once(&self.set_network(caller, &set).await?),
+            R::Install(install) => Reply::once(&self.install(caller, install).await?),
             R::OpenContext(open) => Reply::once(&self.open_context(caller, open)?),
             R::Start(start) => Reply::once(&self.start(caller, start).await?),
             R::ListProcesses(list) => Reply::once(&self.list_processes(caller, &list.id)?),

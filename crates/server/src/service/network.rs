@@ -1,9 +1,10 @@
 //! The network of a sandbox, which can be exchanged while it lives.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use capsule_spec::{ErrorCode, Failure, Network};
-use tokio::sync::MutexGuard;
+use tokio::sync::OwnedMutexGuard;
 
 use super::lifecycle::describe;
 use super::{Caller, Service};
@@ -78,8 +79,9 @@ impl Service {
 }
 
 /// The turn of a change. While packages are installed, nobody else has it.
-pub(super) async fn network_turn(live: &Live) -> Result<MutexGuard<'_, ()>, Refusal> {
-    tokio::time::timeout(TURN, live.network_turn.lock()).await.map_err(|_| {
+pub(super) async fn network_turn(live: &Live) -> Result<OwnedMutexGuard<()>, Refusal> {
+    let turn = Arc::clone(&live.network_turn).lock_owned();
+    tokio::time::timeout(TURN, turn).await.map_err(|_| {
         let message = "the network of the sandbox is being changed by another request";
         Refusal::new(Kind::WrongState, ErrorCode::WrongState, message)
     })

@@ -1,5 +1,6 @@
 //! What needs a server of its own: keys, restarts, other settings.
 
+mod install;
 mod keys;
 mod limits;
 mod network;
