@@ -7,9 +7,11 @@
 #[path = "../../crates/server/tests/suite/mod.rs"]
 mod suite;
 
+mod chaos;
 mod errors;
 mod faults;
 mod network;
+mod notices;
 mod server;
 mod survival;
 

@@ -141,9 +141,13 @@ fn packages_are_installed_from_their_index_only() {
     for (manager, package, use_it, expected) in [
         (
             "pip",
-            "six==1.16.0",
-            vec!["python3", "-c", "import six; print(six.__version__)"],
-            "1.16.0\n",
+            "iniconfig==2.0.0",
+            vec![
+                "python3",
+                "-c",
+                "import iniconfig as it; from importlib.metadata import version; print(version(it.__name__))",
+            ],
+            "2.0.0\n",
         ),
         ("npm", "left-pad@1.3.0", vec!["node", "-p", "require('left-pad')(1, 3, 0)"], "001\n"),
     ] {

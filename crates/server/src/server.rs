@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::service::{PackageIndexes, Permits, Service};
 use crate::store::{Folder, Store, StoreError};
 use crate::transport::{Doors, Http, Listener, accept};
+use crate::webhook::{Sender, WebhookRules, deliver};
 
 /// Connections and WebSockets that may be open at one time.
 const CONNECTIONS: u32 = 4_096;
@@ -59,6 +60,8 @@ pub struct Settings {
     pub open_network: bool,
     /// Where packages come from.
     pub indexes: PackageIndexes,
+    /// How webhooks are sent.
+    pub webhooks: WebhookRules,
     /// Whether sandboxes live on when the server is told to stop, for the next one.
     pub keep_sandboxes: bool,
 }
@@ -156,6 +159,7 @@ impl Server {
             AdoptError::Backend(failure) => ServeError::Adopt(failure),
         })?;
         let listener = listen(&settings.listen).await?;
+        tokio::spawn(deliver(store.clone(), settings.webhooks.clone()));
         let doors = Arc::new(Doors::new(CONNECTIONS));
         let metrics = Arc::new(Metrics::default());
         let service = Service {
@@ -166,6 +170,7 @@ impl Server {
             permits: Permits {
                 open_network: settings.open_network,
                 indexes: settings.indexes.clone(),
+                webhooks: Sender::new(settings.webhooks.allowed.clone()),
             },
         };
         let pages = match (&settings.listen, needs_key) {

@@ -56,6 +56,7 @@ fn settings(data: &std::path::Path) -> Settings {
         rate: 1_000,
         open_network: false,
         indexes: indexes(),
+        webhooks: capsule_server::WebhookRules::default(),
         keep_sandboxes: false,
     }
 }

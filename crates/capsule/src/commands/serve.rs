@@ -10,8 +10,8 @@ use std::process::ExitCode;
 
 use capsule_backend::sandbox::{Recipe, Root};
 use capsule_server::request::Language;
-use capsule_server::{Listen, ServeError, Server, Settings, Template};
-use capsule_spec::{ErrorCode, Failure, Limits, Policy};
+use capsule_server::{Listen, ServeError, Server, Settings, Template, WebhookRules};
+use capsule_spec::{ErrorCode, Failure, HostRule, Limits, Policy};
 use clap::{Args, ValueEnum};
 
 use crate::{answer, program, wire};
@@ -63,6 +63,9 @@ pub(crate) struct Serve {
     /// Another host that packages come from (can be given more than once)
     #[arg(long, value_name = "HOST[:PORT]")]
     package_host: Vec<String>,
+    /// An address inside that webhooks may go to (can be given more than once)
+    #[arg(long, value_name = "ADDRESS[:PORT]")]
+    allow_webhook: Vec<HostRule>,
     /// Leave the sandboxes to the next server when told to stop, instead of ending them
     #[arg(long)]
     keep_sandboxes: bool,
@@ -119,6 +122,7 @@ impl Serve {
             processes: self.max_processes,
             rate: self.rate.max(1),
             open_network: self.allow_open_network,
+            webhooks: WebhookRules { allowed: self.allow_webhook, ..WebhookRules::default() },
             indexes: packages::indexes(&self.package_index, &self.package_host, &variable)?,
             keep_sandboxes: self.keep_sandboxes,
         })

@@ -108,6 +108,13 @@ impl Life {
                     Err(errno) => self.done(head.serial, errno),
                 }
             }
+            Kind::Notify => match sys::notify_descriptor() {
+                Ok(notify) => {
+                    self.say(Head::new(Kind::Done, head.serial, &[0]), &[notify]);
+                    sys::close(notify);
+                }
+                Err(errno) => self.done(head.serial, errno),
+            },
             Kind::Done | Kind::Process | Kind::Refused | Kind::Ended => {
                 self.done(head.serial, libc::EINVAL);
             }

@@ -61,6 +61,7 @@ kinds! {
     Move = 15, "Bytes: two paths.";
     Remove = 16, "0: 1 to remove what is below, too. Bytes: path.";
     Link = 17, "Bytes: path, and what a symbolic link there is to hold.";
+    Notify = 18, "Answered by Done with a descriptor of inotify, on the sandbox's own account.";
     OpenDoor = 20, "0: port. Answered by Done with a listener on loopback.";
     // What PID 1 answers and tells.
     Done = 30, "0: errno, or 0. 1: see the question.";

@@ -98,12 +98,21 @@ pub(super) async fn list(
     path: &str,
     limit: usize,
 ) -> Result<Vec<Entry>, Failure> {
-    let fd = descriptor(ask(connection, Kind::Look, 1, &[path], None).await?)?;
+    let fd = directory(connection, path).await?;
     let path = path.to_owned();
     blocking(move || entries(&fd, &path, limit)).await
 }
 
-fn entries(directory: &OwnedFd, path: &str, limit: usize) -> Result<Vec<Entry>, Failure> {
+/// A directory as a process inside finds it.
+pub(super) async fn directory(connection: &Connection, path: &str) -> Result<OwnedFd, Failure> {
+    descriptor(ask(connection, Kind::Look, 1, &[path], None).await?)
+}
+
+pub(super) fn entries(
+    directory: &OwnedFd,
+    path: &str,
+    limit: usize,
+) -> Result<Vec<Entry>, Failure> {
     let failed = |error: rustix::io::Errno| errors::file(path, error.raw_os_error());
     let mut buffer = Vec::with_capacity(32 * 1024);
     let mut entries = Vec::new();
@@ -188,7 +197,7 @@ fn entry(name: String, stat: &Stat, target: Option<&CStr>) -> Entry {
 }
 
 /// Work on files may wait for a disk.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(errors::no_answer()))

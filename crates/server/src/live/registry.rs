@@ -11,6 +11,7 @@ use capsule_spec::{ByteSize, ErrorCode, Failure, Limits, Network, nearest};
 use super::sandbox::{Birth, lock};
 use super::{Live, Running, Template, keeper, kill_tree};
 use crate::log;
+use crate::memory::Memory;
 use crate::model::{Event, Lease, State, new_id};
 use crate::request::{ResourceLimits, no_sandbox};
 use crate::store::{SandboxRow, Store, StoreError, time};
@@ -26,12 +27,16 @@ pub(crate) struct Bounds {
     pub(crate) processes: usize,
 }
 
+/// Bytes of output that are kept of all processes together, beyond a little of each.
+const RINGS: usize = 128 << 20;
+
 /// All sandboxes, by id.
 pub(crate) struct Registry {
     pub(crate) backend: Arc<dyn Sandboxes>,
     pub(crate) store: Store,
     pub(crate) bounds: Bounds,
     templates: BTreeMap<String, Arc<Template>>,
+    rings: Arc<Memory>,
     all: Mutex<All>,
 }
 
@@ -67,7 +72,14 @@ impl Registry {
         bounds: Bounds,
     ) -> Self {
         let by_name = templates.into_iter().map(|one| (one.name.clone(), Arc::new(one)));
-        Self { backend, store, bounds, templates: by_name.collect(), all: Mutex::default() }
+        Self {
+            backend,
+            store,
+            bounds,
+            templates: by_name.collect(),
+            rings: Memory::new(RINGS),
+            all: Mutex::default(),
+        }
     }
 
     pub(crate) fn templates(&self) -> impl Iterator<Item = &Arc<Template>> {
@@ -133,6 +145,7 @@ impl Registry {
         let live = Arc::new(Live::new(Birth {
             id: id.clone(),
             owner: order.owner,
+            rings: Arc::clone(&self.rings),
             network: order.network.unwrap_or_else(|| template.recipe.policy.network.clone()),
             template,
             created: SystemTime::now(),
@@ -212,7 +225,7 @@ impl Registry {
             };
             kept.push(row.id.clone());
             let network = networks.remove(&row.id);
-            let live = Arc::new(Live::new(birth(row, template, network.clone())));
+            let live = Arc::new(Live::new(birth(row, template, network.clone(), &self.rings)));
             live.set_made(sandbox);
             self.adopt_network(&live, network).await?;
             self.adopt_processes(&live).await?;
@@ -220,6 +233,12 @@ impl Registry {
             log::info("sandbox adopted", &[("sandbox", &live.id)]);
             tokio::spawn(keeper::keep(Arc::clone(self), live));
         }
+        let running = |live: &Arc<Live>| {
+            let numbers = live.processes().into_iter().map(|one| one.number);
+            numbers.map(|number| (live.id.clone(), number)).collect::<Vec<_>>()
+        };
+        let known = self.all().iter().flat_map(running).collect();
+        self.store.lose_webhooks(known, super::lost).await?;
         let swept = self.backend.sweep(&kept).await?;
         if swept > 0 {
             log::warn("sandboxes swept that nobody remembers", &[("count", &swept.to_string())]);
@@ -285,12 +304,18 @@ impl All {
     }
 }
 
-fn birth(row: SandboxRow, template: Arc<Template>, network: Option<Network>) -> Birth {
+fn birth(
+    row: SandboxRow,
+    template: Arc<Template>,
+    network: Option<Network>,
+    rings: &Arc<Memory>,
+) -> Birth {
     let left = time(row.expires).duration_since(SystemTime::now()).unwrap_or_default();
     let idle = row.idle.map(|idle| Duration::from_millis(idle.max(0).cast_unsigned()));
     Birth {
         id: row.id,
         owner: row.owner.into(),
+        rings: Arc::clone(rings),
         network: network.unwrap_or_else(|| template.recipe.policy.network.clone()),
         template,
         created: time(row.created),

@@ -10,6 +10,7 @@ use capsule_spec::{ErrorCode, Failure, Network};
 use tokio::sync::{Notify, watch};
 
 use super::{Context, Running, Template};
+use crate::memory::Memory;
 use crate::model::{Event, Lease, State};
 use crate::request::no_sandbox;
 use crate::store::{SandboxRow, milliseconds};
@@ -37,6 +38,8 @@ pub(crate) struct Live {
     /// Why the backend failed to make or to remove it, the last time.
     failure: Mutex<Option<Failure>>,
     pub(crate) environment: Mutex<BTreeMap<String, String>>,
+    /// What the output that is kept of all processes of the server may cost.
+    pub(crate) rings: Arc<Memory>,
     pub(crate) network: Mutex<Network>,
     /// One change of its network at a time.
     pub(crate) network_turn: Arc<tokio::sync::Mutex<()>>,
@@ -65,6 +68,7 @@ pub(super) struct Birth {
     pub(super) metadata: BTreeMap<String, String>,
     pub(super) environment: BTreeMap<String, String>,
     pub(super) network: Network,
+    pub(super) rings: Arc<Memory>,
     pub(super) key: Option<String>,
     pub(super) request: String,
     pub(super) state: State,
@@ -89,6 +93,7 @@ impl Live {
             users: AtomicUsize::new(0),
             failure: Mutex::default(),
             environment: Mutex::new(birth.environment),
+            rings: birth.rings,
             network: Mutex::new(birth.network),
             network_turn: Arc::default(),
             network_unsure: AtomicBool::new(false),

@@ -30,10 +30,13 @@ pub use lifecycle::{
     SandboxAnswer, TemplateAnswer, Templates, TemplatesAnswer,
 };
 pub use network::{NetworkPolicy, SetNetwork};
-pub use observe::{Discover, LogEntry, Logs, LogsAnswer, Stats, StatsAnswer, Watch, WatchEvent};
+pub use observe::{
+    Discover, FileEvent, LogEntry, Logs, LogsAnswer, Stats, StatsAnswer, Watch, WatchDir,
+    WatchEvent,
+};
 pub use processes::{
     Attach, CloseInput, ExecStream, Exit, Exited, Input, Kill, ListProcesses, OutputEvent,
-    ProcessAnswer, ProcessesAnswer, Resize, Size, Start, Started, Wait,
+    ProcessAnswer, ProcessesAnswer, Resize, Size, Start, Started, Wait, Webhook,
 };
 pub use table::{Answers, Method, Request, RequestError};
 

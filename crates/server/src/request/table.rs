@@ -149,6 +149,8 @@ methods! {
         "Tells what a sandbox uses.";
     Watch Stream -> WatchEvent = "sandbox.v1.watch", [],
         "Tells what happens to a sandbox, as it happens.";
+    WatchDir Stream -> FileEvent = "sandbox.v1.watchDir", [],
+        "Tells what changes in a directory, as it changes.";
     Templates Once -> TemplatesAnswer = "sandbox.v1.templates", [],
         "Lists the templates.";
     Discover Once -> Discovered = "rpc.discover", [],
@@ -181,6 +183,7 @@ impl Request {
             | Self::Resume(Resume { id })
             | Self::SetEnv(SetEnv { id, .. })
             | Self::SetNetwork(SetNetwork { id, .. })
+            | Self::WatchDir(WatchDir { id, .. })
             | Self::Install(Install { id, .. })
             | Self::OpenContext(OpenContext { id, .. })
             | Self::Start(Start { id, .. })

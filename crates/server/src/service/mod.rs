@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::request::Request;
 use crate::rpc::{DOCUMENT, Kind, Refusal};
 use crate::store::Store;
+use crate::webhook::Sender;
 
 pub(crate) use events::{Event, Events, told};
 pub use install::{PackageIndex, PackageIndexes};
@@ -61,12 +62,14 @@ pub(crate) struct Service {
 }
 
 /// What the operator allows beyond the usual.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Permits {
     /// The host's network for sandboxes.
     pub(crate) open_network: bool,
     /// Where packages come from.
     pub(crate) indexes: PackageIndexes,
+    /// Where webhooks may go.
+    pub(crate) webhooks: Sender,
 }
 
 impl Service {
@@ -107,6 +110,7 @@ impl Service {
             R::Logs(logs) => Reply::once(&self.logs(caller, logs).await?),
             R::Stats(stats) => Reply::once(&self.stats(caller, &stats.id).await?),
             R::Watch(watch) => Reply::Stream(self.watch(caller, &watch.id)?),
+            R::WatchDir(watch) => Reply::Stream(self.watch_dir(caller, &watch).await?),
             R::Templates(_) => Reply::once(&self.templates()),
             R::Discover(_) => Reply::Once(DOCUMENT.to_owned()),
         })

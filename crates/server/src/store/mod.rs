@@ -12,6 +12,7 @@ mod folder;
 mod keys;
 mod networks;
 mod sandboxes;
+mod webhooks;
 
 use std::path::Path;
 
@@ -24,6 +25,7 @@ pub(crate) use folder::Folder;
 pub use keys::{KeyInfo, NewKey, create_key, list_keys, revoke_key};
 pub(crate) use keys::{Known, id_of, milliseconds, time};
 pub(crate) use sandboxes::{ProcessRow, SandboxRow};
+pub(crate) use webhooks::WebhookRow;
 
 /// Requests that wait for the database at one time; more of them wait to be let in.
 const MOST_WAITING: usize = 256;
@@ -90,6 +92,8 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     jobs: mpsc::Sender<Job>,
+    /// Told when a webhook may have become due.
+    wake: std::sync::Arc<tokio::sync::Notify>,
 }
 
 impl Store {
@@ -106,7 +110,7 @@ impl Store {
         thread
             .spawn(run)
             .map_err(|source| StoreError::Folder { path: folder.display().to_string(), source })?;
-        Ok(Self { jobs })
+        Ok(Self { jobs, wake: std::sync::Arc::default() })
     }
 
     /// Does something with the database, and waits for it.

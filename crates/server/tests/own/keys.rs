@@ -138,6 +138,7 @@ fn parameters() -> Vec<(&'static str, Option<serde_json::Value>)> {
         ("resize", Some(json!({ "process": 1, "columns": 1, "rows": 1 }))),
         ("stats", Some(json!({}))),
         ("watch", Some(json!({}))),
+        ("watchDir", Some(json!({}))),
         ("delete", Some(json!({}))),
     ]
 }
@@ -190,4 +191,37 @@ fn a_unix_socket_knows_its_user() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(own.stop());
     assert!(!path.exists());
+}
+
+/// Who guesses waits for every answer, learns nothing from any, and holds up nobody else.
+#[test]
+fn guessing_is_slow_and_alone() {
+    let data = tempfile::tempdir().unwrap();
+    let key = create_key(&data.path().join("data"), "one").unwrap();
+    let own = Own::start(data.path(), &Arc::default(), |settings| settings.require_key = true);
+    let id = key.key.split('_').nth(1).unwrap();
+    let guess = |turn: usize| match turn % 3 {
+        0 => format!("cap_{id}_{turn:064}"),
+        1 => format!("cap_{turn:016}_{turn:064}"),
+        _ => format!("{turn}"),
+    };
+    let guessing: Vec<_> = (0..60)
+        .map(|turn| (own.site.with_key(&guess(turn)), turn))
+        .map(|(site, turn)| {
+            std::thread::spawn(move || {
+                let answer = site.post(TEMPLATES);
+                (turn, answer.status, String::from_utf8_lossy(&answer.body).into_owned())
+            })
+        })
+        .collect();
+    let mine = own.site.with_key(&key.key);
+    for _ in 0..20 {
+        assert_eq!(mine.post(TEMPLATES).status, 200);
+    }
+    let answers: Vec<_> = guessing.into_iter().map(|one| one.join().unwrap()).collect();
+    assert!(
+        answers.iter().all(|(_, status, text)| *status == 401 && *text == answers[0].2),
+        "{answers:?}"
+    );
+    own.stop();
 }

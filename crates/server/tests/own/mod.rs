@@ -5,6 +5,7 @@ mod keys;
 mod limits;
 mod network;
 mod restart;
+mod webhooks;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 //! keys, on loopback, and its backend only matters to what it starts.
 
 pub mod archives;
+pub mod attacks;
 pub mod client;
 pub mod doors;
 pub mod exec;
@@ -21,6 +22,8 @@ macro_rules! suite {
         $crate::suite!($site; files: hostile_names, large_files, whats_missing_is_told,
             names_change, no_way_out, special_files_do_not_hang, streams_break_off_loudly);
         $crate::suite!($site; archives: directories_go_and_come, hostile_archives, parts_of_files);
+        $crate::suite!($site; attacks: hostile_json, smuggled_requests, paths_that_climb,
+            terminal_escapes, slow_clients);
         $crate::suite!($site; lives: time_is_kept, idle_time_is_kept, keys_make_one,
             labels_and_pages, pauses, deletion_is_final, unknown_is_unknown);
         $crate::suite!($site; processes: output_is_kept_and_told_again, input_and_signals,
