@@ -121,6 +121,7 @@ impl Running {
         program: &Program,
         deadline: Option<Duration>,
         hook: Option<Hook>,
+        stays: bool,
         store: Store,
         most: usize,
     ) -> Result<Arc<Self>, Failure> {
@@ -138,7 +139,10 @@ impl Running {
             terminal: program.terminal.is_some(),
             deadline: deadline.map(milliseconds),
         };
-        store.insert_process(live.id.clone(), row.clone()).await?;
+        // What belongs to somebody who listens is ended by the next server: nobody does then.
+        if stays {
+            store.insert_process(live.id.clone(), row.clone()).await?;
+        }
         if let Some(Hook { owner, url, secret }) = hook {
             let place = (live.id.clone(), row.number);
             if !store.insert_webhook(place, owner, url, secret).await? {

@@ -20,7 +20,7 @@ use crate::webhook::Url;
 
 impl Service {
     pub(super) async fn start(&self, caller: &Caller, start: Start) -> Result<Started, Refusal> {
-        let (_, running) = self.started(caller, start).await?;
+        let (_, running) = self.started(caller, start, true).await?;
         Ok(Started { process: running.number })
     }
 
@@ -28,6 +28,7 @@ impl Service {
         &self,
         caller: &Caller,
         start: Start,
+        stays: bool,
     ) -> Result<(InUse, Arc<Running>), Refusal> {
         let used = self.enter(caller, &start.id, Kind::ExecFailed)?;
         let webhook = start.webhook.map(|webhook| self.hook(caller, webhook)).transpose()?;
@@ -42,7 +43,8 @@ impl Service {
         .map_err(refused)?;
         let deadline = start.timeout_ms.map(Duration::from_millis);
         let most = self.registry.bounds.processes;
-        let running = Running::start(&used, &program, deadline, webhook, self.store.clone(), most);
+        let store = self.store.clone();
+        let running = Running::start(&used, &program, deadline, webhook, stays, store, most);
         let running = running.await.map_err(refused)?;
         self.metrics.executions.add(1);
         Ok((used, running))
@@ -74,7 +76,7 @@ impl Service {
         exec: ExecStream,
     ) -> Result<Session, Refusal> {
         let keeps_input = exec.input;
-        let (used, running) = self.started(caller, exec.into_start()).await?;
+        let (used, running) = self.started(caller, exec.into_start(), false).await?;
         if !keeps_input {
             running.process().iter().for_each(|process| process.close_input());
         }
@@ -101,7 +103,7 @@ impl Service {
                 timeout_ms: None,
                 webhook: None,
             };
-            let started = self.started(caller, start).await;
+            let started = self.started(caller, start, false).await;
             let is_missing = matches!(&started, Err(refusal)
                 if refusal.failure.code == ErrorCode::CommandNotFound);
             result = Some(started);
