@@ -144,6 +144,16 @@ fn e5005_web_page_that_drives_the_server() {
 }
 
 #[test]
+fn e5006_network_that_the_operator_did_not_allow() {
+    refused(
+        &Serve::start(&[]),
+        "create",
+        json!({ "template": "shell", "network": "open" }),
+        "E5006",
+    );
+}
+
+#[test]
 fn e6004_state_that_cannot_be_read() {
     use std::os::unix::fs::PermissionsExt;
 

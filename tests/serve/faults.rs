@@ -112,6 +112,29 @@ fn memory_stays_small() {
     assert!(kibibytes < 64 << 10, "{kibibytes} KiB");
 }
 
+/// So are archives, however large their members are.
+#[test]
+fn archives_stay_small() {
+    let serve = Serve::start(&[]);
+    let limits = json!({ "disk_bytes": 1_u64 << 30, "memory_bytes": 2_u64 << 30 });
+    let id = serve.create_with(json!({ "template": "shell", "limits": limits }));
+    let size = 192 << 20;
+    serve.shell(
+        &id,
+        &format!("mkdir in; head -c {size} /dev/zero >in/big; seq 2000 | (cd in; split -l 1)"),
+    );
+    let got = serve.http("GET", &format!("/sandbox/{id}/files?path=in&archive=tar"), &[], b"");
+    assert!(got.status == 200 && got.body.len() > size, "{}", got.head);
+    let put =
+        serve.http("PUT", &format!("/sandbox/{id}/files?path=out&archive=tar"), &[], &got.body);
+    assert_eq!(put.status, 200, "{}", put.head);
+    assert_eq!(serve.shell(&id, "diff -r in out && echo same"), "same\n");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", serve.process())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kibibytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kibibytes < 64 << 10, "{kibibytes} KiB");
+}
+
 /// Many timeouts in one sandbox leave nothing that adds up.
 #[test]
 fn timeouts_do_not_add_up() {

@@ -7,9 +7,12 @@
 #[path = "../../crates/server/tests/suite/mod.rs"]
 mod suite;
 
+mod chaos;
 mod command_line;
 mod errors;
 mod faults;
+mod network;
+mod notices;
 mod server;
 mod survival;
 

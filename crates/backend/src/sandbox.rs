@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use capsule_spec::{Failure, Limits, Network, Policy, Wall, WallStatus};
+use capsule_spec::{ErrorCode, Failure, Limits, Network, Policy, Wall, WallStatus};
 
 use crate::Capabilities;
 use crate::guest::{Channel, Pending};
@@ -122,6 +122,21 @@ pub trait Sandbox: Send + Sync {
     /// # Errors
     /// As from the system calls.
     fn change<'a>(&'a self, change: &'a Change) -> Pending<'a, Result<(), Failure>>;
+
+    /// Tells what changes in a directory from now on, or, `recursive`, also below it: as far
+    /// as a process inside sees it, and never more than is listened to.
+    ///
+    /// # Errors
+    /// Not there, not a directory, not allowed; this kind of sandbox cannot tell.
+    fn watch<'a>(
+        &'a self,
+        path: &'a str,
+        recursive: bool,
+    ) -> Pending<'a, Result<Box<dyn Notices>, Failure>> {
+        let _ = (path, recursive);
+        let message = "changes of files cannot be told in this kind of sandbox";
+        Box::pin(async move { Err(Failure::new(ErrorCode::ConflictingOptions, message)) })
+    }
 
     /// Stops all its processes where they are, or lets them go on.
     ///
@@ -260,6 +275,25 @@ pub trait SandboxFile: Send {
     /// As from read(2).
     fn read(&mut self, most: usize) -> Pending<'_, Result<Vec<u8>, Failure>>;
 
+    /// Passes over the next bytes of a file that is read.
+    ///
+    /// # Errors
+    /// As from read(2).
+    fn skip(&mut self, bytes: u64) -> Pending<'_, Result<(), Failure>> {
+        const PIECE: u64 = 256 << 10;
+        Box::pin(async move {
+            let mut left = bytes;
+            while left > 0 {
+                let read = self.read(usize::try_from(left.min(PIECE)).unwrap_or(1)).await?;
+                if read.is_empty() {
+                    break;
+                }
+                left -= read.len() as u64;
+            }
+            Ok(())
+        })
+    }
+
     /// Writes all of it.
     ///
     /// # Errors
@@ -300,11 +334,51 @@ pub enum EntryKind {
     Other,
 }
 
+/// Changes of files, as they happen. Dropped, nobody listens any more.
+pub trait Notices: Send {
+    /// What happened since; none when the directory or the sandbox is gone.
+    fn next(&mut self) -> Pending<'_, Option<Vec<Notice>>>;
+}
+
+/// A change of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Notice {
+    /// Something happened to the file of this path.
+    File {
+        /// What.
+        kind: NoticeKind,
+        /// Absolute, inside. What is not UTF-8 is shown with U+FFFD.
+        path: String,
+        /// Whether it is a directory.
+        is_directory: bool,
+    },
+    /// More happened than could be told: whoever wants to know has to look.
+    Lost,
+}
+
+/// What happened to a file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum NoticeKind {
+    Created,
+    Modified,
+    Removed,
+    /// Its new path.
+    Moved(String),
+}
+
 /// A change of names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A directory, and those above it.
     MakeDirectory(String),
+    /// A symbolic link.
+    Link {
+        /// Where it is; nothing may be there.
+        path: String,
+        /// Where it points to, as it stands; nothing needs to be there.
+        target: String,
+    },
     /// A file or directory gets another name.
     Move {
         /// What it is called.

@@ -21,8 +21,12 @@ pub mod rpc;
 mod server;
 mod service;
 mod store;
+mod tar;
 mod transport;
+mod webhook;
 
 pub use live::Template;
 pub use server::{Listen, ServeError, Server, Settings};
+pub use service::{PackageIndex, PackageIndexes};
 pub use store::{KeyInfo, NewKey, StoreError, create_key, list_keys, revoke_key};
+pub use webhook::WebhookRules;

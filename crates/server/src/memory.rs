@@ -43,6 +43,18 @@ impl Held {
         }
         taken.is_ok()
     }
+
+    /// Gives some back.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.memory.left.fetch_add(bytes, Ordering::SeqCst);
+    }
+
+    /// How much it has.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 impl Drop for Held {
@@ -61,8 +73,12 @@ mod tests {
         let mut one = memory.hold();
         let mut other = memory.hold();
         assert!(one.grow(6) && !other.grow(5) && other.grow(4) && !one.grow(1));
+        other.shrink(3);
+        assert!(one.grow(3) && !one.grow(1));
         drop(one);
-        assert!(other.grow(6) && !other.grow(1));
+        other.shrink(100);
+        assert_eq!(other.bytes(), 0);
+        assert!(other.grow(10) && !other.grow(1));
         drop(other);
         assert!(memory.hold().grow(10));
     }

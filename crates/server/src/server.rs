@@ -20,9 +20,10 @@ use crate::live::{AdoptError, Bounds, Registry, Template};
 use crate::log;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
-use crate::service::Service;
+use crate::service::{PackageIndexes, Permits, Service};
 use crate::store::{Folder, Store, StoreError};
 use crate::transport::{Doors, Http, Listener, accept};
+use crate::webhook::{Sender, WebhookRules, deliver};
 
 /// Connections and WebSockets that may be open at one time.
 const CONNECTIONS: u32 = 4_096;
@@ -55,6 +56,12 @@ pub struct Settings {
     pub processes: usize,
     /// Requests a second of one key; twice as many at once.
     pub rate: u32,
+    /// Whether a sandbox may have the host's network.
+    pub open_network: bool,
+    /// Where packages come from.
+    pub indexes: PackageIndexes,
+    /// How webhooks are sent.
+    pub webhooks: WebhookRules,
     /// Whether sandboxes live on when the server is told to stop, for the next one.
     pub keep_sandboxes: bool,
 }
@@ -152,6 +159,7 @@ impl Server {
             AdoptError::Backend(failure) => ServeError::Adopt(failure),
         })?;
         let listener = listen(&settings.listen).await?;
+        tokio::spawn(deliver(store.clone(), settings.webhooks.clone()));
         let doors = Arc::new(Doors::new(CONNECTIONS));
         let metrics = Arc::new(Metrics::default());
         let service = Service {
@@ -159,6 +167,11 @@ impl Server {
             store: store.clone(),
             metrics,
             memory: Memory::new(MEMORY),
+            permits: Permits {
+                open_network: settings.open_network,
+                indexes: settings.indexes.clone(),
+                webhooks: Sender::new(settings.webhooks.allowed.clone()),
+            },
         };
         let pages = match (&settings.listen, needs_key) {
             (Listen::Unix(_), _) | (_, true) => Pages::of_any_name(settings.origins.clone()),

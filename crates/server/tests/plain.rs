@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use capsule_server::request::Language;
-use capsule_server::{Listen, Server, Settings, Template};
+use capsule_server::{Listen, PackageIndex, PackageIndexes, Server, Settings, Template};
 
 use suite::client::Site;
 use support::Folders;
@@ -54,6 +54,9 @@ fn settings(data: &std::path::Path) -> Settings {
         sandboxes_each: 1_000,
         processes: 64,
         rate: 1_000,
+        open_network: false,
+        indexes: indexes(),
+        webhooks: capsule_server::WebhookRules::default(),
         keep_sandboxes: false,
     }
 }
@@ -65,4 +68,13 @@ fn templates() -> Vec<Template> {
         language,
     };
     vec![template("shell", Language::Shell), template("python", Language::Python)]
+}
+
+/// One host, and managers that can be told from real ones.
+fn indexes() -> PackageIndexes {
+    let index = PackageIndex {
+        hosts: vec!["index.example:443".parse().unwrap()],
+        environment: [("CAPSULE_TEST_INDEX".to_owned(), "here".to_owned())].into(),
+    };
+    PackageIndexes { pip: index, npm: PackageIndex::default() }
 }

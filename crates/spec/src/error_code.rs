@@ -116,6 +116,7 @@ error_codes! {
     UnsafePath = "E5003", Policy, false, "A mount source goes through a symbolic link.";
     NotAuthorized = "E5004", Policy, false, "The request carries no API key that the server knows.";
     ForeignOrigin = "E5005", Policy, false, "The request came by way of a web page, or under a name that the server does not have.";
+    NotPermitted = "E5006", Policy, false, "The operator of the server does not allow this.";
     SystemFailure = "E6001", Internal, true, "The operating system refused a call that should have succeeded.";
     OutOfResources = "E6002", Host, true, "This host is out of processes, descriptors or memory.";
     OutputClosed = "E6003", Host, false, "The output could not be delivered to the caller.";

@@ -1,5 +1,6 @@
 //! `capsule serve`: sandboxes that live on, for whoever asks over HTTP.
 
+mod packages;
 mod sys;
 
 use std::io::Write;
@@ -9,8 +10,8 @@ use std::process::ExitCode;
 
 use capsule_backend::sandbox::{Recipe, Root};
 use capsule_server::request::Language;
-use capsule_server::{Listen, ServeError, Server, Settings, Template};
-use capsule_spec::{ErrorCode, Failure, Limits, Policy};
+use capsule_server::{Listen, ServeError, Server, Settings, Template, WebhookRules};
+use capsule_spec::{ErrorCode, Failure, HostRule, Limits, Policy};
 use clap::{Args, ValueEnum};
 
 use crate::{answer, program, wire};
@@ -52,6 +53,19 @@ pub(crate) struct Serve {
     /// Requests a second of one API key; twice as many at once
     #[arg(long, value_name = "COUNT", default_value_t = 1_000)]
     rate: u32,
+    /// Let callers make sandboxes that have the host's network
+    #[arg(long)]
+    allow_open_network: bool,
+    /// Where sandbox.v1.install gets packages: pip=URL or npm=URL [default: PIP_INDEX_URL and
+    /// npm_config_registry, or the public ones]
+    #[arg(long, value_name = "MANAGER=URL")]
+    package_index: Vec<String>,
+    /// Another host that packages come from (can be given more than once)
+    #[arg(long, value_name = "HOST[:PORT]")]
+    package_host: Vec<String>,
+    /// An address inside that webhooks may go to (can be given more than once)
+    #[arg(long, value_name = "ADDRESS[:PORT]")]
+    allow_webhook: Vec<HostRule>,
     /// Leave the sandboxes to the next server when told to stop, instead of ending them
     #[arg(long)]
     keep_sandboxes: bool,
@@ -95,6 +109,7 @@ impl Serve {
     }
 
     fn settings(self) -> Result<Settings, Failure> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let listen = self.unix.map_or(Listen::Tcp(self.listen), Listen::Unix);
         Ok(Settings {
             listen,
@@ -106,6 +121,9 @@ impl Serve {
             sandboxes_each: self.max_sandboxes_per_key,
             processes: self.max_processes,
             rate: self.rate.max(1),
+            open_network: self.allow_open_network,
+            webhooks: WebhookRules { allowed: self.allow_webhook, ..WebhookRules::default() },
+            indexes: packages::indexes(&self.package_index, &self.package_host, &variable)?,
             keep_sandboxes: self.keep_sandboxes,
         })
     }

@@ -60,6 +60,9 @@ fn opened(fd: i32) -> Answer {
 
 fn perform(head: &Head, rest: &[u8], area: Area, given: i32) -> Result<Answer, Errno> {
     let [option, ..] = head.words;
+    if head.kind == Kind::Link {
+        return symlink(rest).map(|()| DONE);
+    }
     let (first, second) = paths(rest)?;
     match head.kind {
         Kind::Look => look(first, option == 1).map(opened),
@@ -296,6 +299,17 @@ fn make_directories(path: &[u8], area: Area) -> Result<(), Errno> {
     }
 }
 
+/// A symbolic link; what it holds is no path of ours to check.
+fn symlink(rest: &[u8]) -> Result<(), Errno> {
+    let end = rest.iter().position(|byte| *byte == 0).ok_or(libc::EINVAL)? + 1;
+    let (path, target) = rest.split_at_checked(end).ok_or(libc::EINVAL)?;
+    let (path, _) = paths(path)?;
+    let is_one = target.len() > 1
+        && target.len() <= PATH_BYTES
+        && target.iter().position(|byte| *byte == 0) == Some(target.len() - 1);
+    if is_one { sys::symlink(target, path) } else { Err(libc::EINVAL) }
+}
+
 /// Another name; on another mount, a regular file is copied and then removed.
 fn rename(from: &[u8], to: &[u8], area: Area) -> Result<(), Errno> {
     let source = sys::stat(AT_FDCWD, from, false)?;
@@ -339,6 +353,15 @@ mod tests {
         let mut long = vec![b'/'; 1 << 20];
         long.push(0);
         assert_eq!(paths(&long), Err(libc::ENAMETOOLONG));
+    }
+
+    #[test]
+    fn links_are_one_path_and_one_text() {
+        for wrong in [&b""[..], b"/a\0", b"/a\0\0", b"a\0b\0", b"/a\0b", b"/a\0b\0c\0", b"\0b\0"] {
+            assert_eq!(symlink(wrong), Err(libc::EINVAL), "{wrong:?}");
+        }
+        // As far as the kernel, which knows no such directory.
+        assert_eq!(symlink(b"/nowhere/a\0../b\0"), Err(libc::ENOENT));
     }
 
     #[test]

@@ -96,7 +96,8 @@ impl Life {
             | Kind::Place
             | Kind::MakeDirectory
             | Kind::Move
-            | Kind::Remove => return self.start_job(head.serial, bytes, fd),
+            | Kind::Remove
+            | Kind::Link => return self.start_job(head.serial, bytes, fd),
             Kind::OpenDoor => {
                 let door = u16::try_from(first).map_err(|_| libc::EINVAL).and_then(sys::door);
                 match door {
@@ -107,6 +108,13 @@ impl Life {
                     Err(errno) => self.done(head.serial, errno),
                 }
             }
+            Kind::Notify => match sys::notify_descriptor() {
+                Ok(notify) => {
+                    self.say(Head::new(Kind::Done, head.serial, &[0]), &[notify]);
+                    sys::close(notify);
+                }
+                Err(errno) => self.done(head.serial, errno),
+            },
             Kind::Done | Kind::Process | Kind::Refused | Kind::Ended => {
                 self.done(head.serial, libc::EINVAL);
             }

@@ -661,6 +661,20 @@ pub(super) fn link(from: &[u8], to: &[u8]) -> Result<(), Errno> {
     check(unsafe { raw(libc::SYS_linkat, arguments) }).map(drop)
 }
 
+/// What changes of files are told by.
+pub(super) fn notify_descriptor() -> Result<i32, Errno> {
+    let flags = libc::IN_CLOEXEC | libc::IN_NONBLOCK;
+    plain(libc::SYS_inotify_init1, [int(flags), 0, 0, 0, 0, 0]).map(|fd| fd as i32)
+}
+
+/// Makes a symbolic link.
+pub(super) fn symlink(target: &[u8], path: &[u8]) -> Result<(), Errno> {
+    debug_assert!(target.ends_with(&[0]) && path.ends_with(&[0]));
+    let (target, path) = (target.as_ptr() as usize, path.as_ptr() as usize);
+    // SAFETY: both texts end with NUL.
+    check(unsafe { raw(libc::SYS_symlinkat, [target, int(AT_FDCWD), path, 0, 0, 0]) }).map(drop)
+}
+
 pub(super) fn change_mode(fd: i32, mode: u32) -> Result<(), Errno> {
     plain(libc::SYS_fchmod, [int(fd), mode as usize, 0, 0, 0, 0]).map(drop)
 }

@@ -5,7 +5,7 @@
 //! the old one. So [`Kind::Hello`] carries [`VERSION`], and both refuse another one.
 
 /// Changes with the layout or the meaning of any message.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 /// The bytes of a head.
 pub const HEAD_BYTES: usize = 64;
 /// The most bytes of a message: head, program, variables, paths.
@@ -60,6 +60,8 @@ kinds! {
     MakeDirectory = 14, "Bytes: path.";
     Move = 15, "Bytes: two paths.";
     Remove = 16, "0: 1 to remove what is below, too. Bytes: path.";
+    Link = 17, "Bytes: path, and what a symbolic link there is to hold.";
+    Notify = 18, "Answered by Done with a descriptor of inotify, on the sandbox's own account.";
     OpenDoor = 20, "0: port. Answered by Done with a listener on loopback.";
     // What PID 1 answers and tells.
     Done = 30, "0: errno, or 0. 1: see the question.";

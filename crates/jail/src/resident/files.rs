@@ -5,7 +5,7 @@
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -98,12 +98,21 @@ pub(super) async fn list(
     path: &str,
     limit: usize,
 ) -> Result<Vec<Entry>, Failure> {
-    let fd = descriptor(ask(connection, Kind::Look, 1, &[path], None).await?)?;
+    let fd = directory(connection, path).await?;
     let path = path.to_owned();
     blocking(move || entries(&fd, &path, limit)).await
 }
 
-fn entries(directory: &OwnedFd, path: &str, limit: usize) -> Result<Vec<Entry>, Failure> {
+/// A directory as a process inside finds it.
+pub(super) async fn directory(connection: &Connection, path: &str) -> Result<OwnedFd, Failure> {
+    descriptor(ask(connection, Kind::Look, 1, &[path], None).await?)
+}
+
+pub(super) fn entries(
+    directory: &OwnedFd,
+    path: &str,
+    limit: usize,
+) -> Result<Vec<Entry>, Failure> {
     let failed = |error: rustix::io::Errno| errors::file(path, error.raw_os_error());
     let mut buffer = Vec::with_capacity(32 * 1024);
     let mut entries = Vec::new();
@@ -133,12 +142,29 @@ fn entries(directory: &OwnedFd, path: &str, limit: usize) -> Result<Vec<Entry>, 
 pub(super) async fn change(connection: &Connection, change: &Change) -> Result<(), Failure> {
     let done = match change {
         Change::MakeDirectory(path) => ask(connection, Kind::MakeDirectory, 0, &[path], None).await,
+        Change::Link { path, target } => link(connection, path, target).await,
         Change::Move { from, to } => ask(connection, Kind::Move, 0, &[from, to], None).await,
         Change::Remove { path, recursive } => {
             ask(connection, Kind::Remove, u64::from(*recursive), &[path], None).await
         }
     };
     done.map(drop)
+}
+
+/// What it points to is text of the caller's, and need be no path.
+async fn link(connection: &Connection, path: &str, target: &str) -> Result<Answer, Failure> {
+    if target.is_empty() || target.contains('\0') || target.len() >= PATH_BYTES {
+        let what = "a link points to nothing, holds a NUL byte, or is longer than 4095 bytes";
+        return Err(Failure::new(ErrorCode::InvalidPath, what));
+    }
+    let mut bytes = bytes_of(&[path])?;
+    bytes.extend_from_slice(target.as_bytes());
+    bytes.push(0);
+    let answer = connection.ask_worker(Kind::Link, &[], &bytes, None).await?;
+    match answer.errno() {
+        0 => Ok(answer),
+        errno => Err(errors::file(path, errno)),
+    }
 }
 
 fn is_link(stat: &Stat) -> bool {
@@ -171,7 +197,7 @@ fn entry(name: String, stat: &Stat, target: Option<&CStr>) -> Entry {
 }
 
 /// Work on files may wait for a disk.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(errors::no_answer()))
@@ -215,6 +241,11 @@ impl SandboxFile for Opened {
             file.take(most as u64).read_to_end(&mut bytes)?;
             Ok(bytes)
         }))
+    }
+
+    fn skip(&mut self, bytes: u64) -> Pending<'_, Result<(), Failure>> {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        Box::pin(self.with(move |file| file.seek(SeekFrom::Current(bytes)).map(drop)))
     }
 
     fn write<'a>(&'a mut self, bytes: &'a [u8]) -> Pending<'a, Result<(), Failure>> {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use capsule_backend::guest::Pending;
 use capsule_backend::sandbox::{
-    Change, Entry, OpenMode, Process, Program, Sandbox, SandboxFile, SandboxUsage,
+    Change, Entry, Notices, OpenMode, Process, Program, Sandbox, SandboxFile, SandboxUsage,
 };
 use capsule_spec::{Failure, Network, WallStatus};
 
+use super::notices::Watching;
 use super::process::Handle;
 use super::sandbox::Resident;
 use super::{errors, files, lock};
@@ -68,6 +69,18 @@ impl Sandbox for Held {
         Box::pin(async move {
             self.0.must_be_awake()?;
             files::change(&self.0.connection, change).await
+        })
+    }
+
+    fn watch<'a>(
+        &'a self,
+        path: &'a str,
+        recursive: bool,
+    ) -> Pending<'a, Result<Box<dyn Notices>, Failure>> {
+        Box::pin(async move {
+            self.0.must_be_awake()?;
+            let watching = Watching::begin(&self.0, path, recursive).await?;
+            Ok(Box::new(watching) as Box<dyn Notices>)
         })
     }
 

@@ -24,6 +24,7 @@ mod files;
 mod group;
 mod held;
 mod making;
+mod notices;
 mod process;
 mod record;
 mod sandbox;

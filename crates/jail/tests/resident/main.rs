@@ -7,6 +7,7 @@ mod doors;
 mod files;
 mod leftovers;
 mod limits;
+mod notices;
 mod place;
 mod processes;
 mod returning;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use capsule_backend::sandbox::Sandbox;
 use capsule_spec::{ErrorCode, Failure};
 
-use super::{Live, Registry};
+use super::{Live, Registry, lock};
 use crate::log;
 use crate::model::{Event, State};
 
@@ -50,6 +50,11 @@ async fn make(registry: &Registry, live: &Live) -> Result<Arc<dyn Sandbox>, Fail
     registry.store.insert(live.row()).await?;
     let mut recipe = live.template.recipe.clone();
     recipe.limits = registry.limits_of(live);
+    let network = lock(&live.network).clone();
+    if network != recipe.policy.network {
+        registry.store.set_network(live.id.clone(), network.clone()).await?;
+        recipe.policy.network = network;
+    }
     registry.backend.create(&live.id, &recipe).await
 }
 

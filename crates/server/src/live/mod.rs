@@ -15,7 +15,7 @@ pub(crate) use context::{Context, MOST_CONTEXTS, command as context_command, tak
 pub(crate) use exec::{Finished, Limits as ExecLimits, kill_tree, run};
 pub(crate) use program::{code_command, login_shells, program};
 pub(crate) use registry::{AdoptError, Bounds, Order, Registry};
-pub(crate) use running::{Attached, Heard, Outlives, Running};
+pub(crate) use running::{Attached, Heard, Hook, Outlives, Running, lost};
 pub(crate) use sandbox::{Foreground, InUse, Live, ended, lock};
 
 use capsule_backend::sandbox::Recipe;

@@ -1,15 +1,17 @@
 //! All sandboxes of the server.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use capsule_backend::sandbox::Sandboxes;
-use capsule_spec::{ByteSize, ErrorCode, Failure, Limits, nearest};
+use capsule_spec::{ByteSize, ErrorCode, Failure, Limits, Network, nearest};
 
 use super::sandbox::{Birth, lock};
 use super::{Live, Running, Template, keeper, kill_tree};
 use crate::log;
+use crate::memory::Memory;
 use crate::model::{Event, Lease, State, new_id};
 use crate::request::{ResourceLimits, no_sandbox};
 use crate::store::{SandboxRow, Store, StoreError, time};
@@ -25,12 +27,16 @@ pub(crate) struct Bounds {
     pub(crate) processes: usize,
 }
 
+/// Bytes of output that are kept of all processes together, beyond a little of each.
+const RINGS: usize = 128 << 20;
+
 /// All sandboxes, by id.
 pub(crate) struct Registry {
     pub(crate) backend: Arc<dyn Sandboxes>,
     pub(crate) store: Store,
     pub(crate) bounds: Bounds,
     templates: BTreeMap<String, Arc<Template>>,
+    rings: Arc<Memory>,
     all: Mutex<All>,
 }
 
@@ -52,6 +58,8 @@ pub(crate) struct Order {
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) key: Option<String>,
     pub(crate) limits: ResourceLimits,
+    /// None: the template's.
+    pub(crate) network: Option<Network>,
     /// The request as text.
     pub(crate) request: String,
 }
@@ -64,7 +72,14 @@ impl Registry {
         bounds: Bounds,
     ) -> Self {
         let by_name = templates.into_iter().map(|one| (one.name.clone(), Arc::new(one)));
-        Self { backend, store, bounds, templates: by_name.collect(), all: Mutex::default() }
+        Self {
+            backend,
+            store,
+            bounds,
+            templates: by_name.collect(),
+            rings: Memory::new(RINGS),
+            all: Mutex::default(),
+        }
     }
 
     pub(crate) fn templates(&self) -> impl Iterator<Item = &Arc<Template>> {
@@ -130,6 +145,8 @@ impl Registry {
         let live = Arc::new(Live::new(Birth {
             id: id.clone(),
             owner: order.owner,
+            rings: Arc::clone(&self.rings),
+            network: order.network.unwrap_or_else(|| template.recipe.policy.network.clone()),
             template,
             created: SystemTime::now(),
             labels: order.labels,
@@ -197,6 +214,7 @@ impl Registry {
     /// When the store or the backend fails.
     pub(crate) async fn adopt(self: &Arc<Self>) -> Result<(), AdoptError> {
         let mut kept = Vec::new();
+        let mut networks = self.store.networks().await?;
         for row in self.store.sandboxes().await? {
             let found = self.backend.adopt(&row.id).await?;
             let template = self.templates.get(&row.template).cloned();
@@ -206,16 +224,43 @@ impl Registry {
                 continue;
             };
             kept.push(row.id.clone());
-            let live = Arc::new(Live::new(birth(row, template)));
+            let network = networks.remove(&row.id);
+            let live = Arc::new(Live::new(birth(row, template, network.clone(), &self.rings)));
             live.set_made(sandbox);
+            self.adopt_network(&live, network).await?;
             self.adopt_processes(&live).await?;
             lock(&self.all).add(&live);
             log::info("sandbox adopted", &[("sandbox", &live.id)]);
             tokio::spawn(keeper::keep(Arc::clone(self), live));
         }
+        let running = |live: &Arc<Live>| {
+            let numbers = live.processes().into_iter().map(|one| one.number);
+            numbers.map(|number| (live.id.clone(), number)).collect::<Vec<_>>()
+        };
+        let known = self.all().iter().flat_map(running).collect();
+        self.store.lose_webhooks(known, super::lost).await?;
         let swept = self.backend.sweep(&kept).await?;
         if swept > 0 {
             log::warn("sandboxes swept that nobody remembers", &[("count", &swept.to_string())]);
+        }
+        Ok(())
+    }
+
+    /// What is remembered holds: the earlier server may have died between the two.
+    async fn adopt_network(&self, live: &Live, network: Option<Network>) -> Result<(), AdoptError> {
+        let (Some(network), Some(sandbox)) = (network, live.made()) else { return Ok(()) };
+        if live.state() == State::Paused {
+            // Nobody in it connects to anything before it goes on.
+            live.network_unsure.store(true, Ordering::SeqCst);
+            return Ok(());
+        }
+        if let Err(failure) = sandbox.set_network(&network).await {
+            let facts = [("sandbox", live.id.as_str()), ("error", &failure.message)];
+            log::warn("network not opened again", &facts);
+            // Nothing is let out that nobody can answer for.
+            let _ = sandbox.set_network(&Network::Denied).await;
+            *lock(&live.network) = Network::Denied;
+            self.store.set_network(live.id.clone(), Network::Denied).await?;
         }
         Ok(())
     }
@@ -259,12 +304,19 @@ impl All {
     }
 }
 
-fn birth(row: SandboxRow, template: Arc<Template>) -> Birth {
+fn birth(
+    row: SandboxRow,
+    template: Arc<Template>,
+    network: Option<Network>,
+    rings: &Arc<Memory>,
+) -> Birth {
     let left = time(row.expires).duration_since(SystemTime::now()).unwrap_or_default();
     let idle = row.idle.map(|idle| Duration::from_millis(idle.max(0).cast_unsigned()));
     Birth {
         id: row.id,
         owner: row.owner.into(),
+        rings: Arc::clone(rings),
+        network: network.unwrap_or_else(|| template.recipe.policy.network.clone()),
         template,
         created: time(row.created),
         labels: row.labels,

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use capsule_backend::guest::Channel;
-use capsule_backend::sandbox::{Ended, Process, Program, Reach};
+use capsule_backend::sandbox::{Ended, Process, Program, Reach, TerminalSize};
 use capsule_spec::{ErrorCode, Failure};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,13 +23,16 @@ use tokio::time::Instant;
 use super::exec::spawn;
 use super::sandbox::lock;
 use super::{InUse, Live};
-use crate::model::{Piece, Ring};
+use crate::memory::Held;
+use crate::model::{Piece, Ring, Screen, rfc3339};
 use crate::request::Exit;
 use crate::store::{ProcessRow, Store, milliseconds, time};
 
 /// Bytes that are kept of a running process, and of one that has ended.
 const KEPT: usize = 256 << 10;
 const KEPT_AFTER: usize = 64 << 10;
+/// Bytes that every process can keep, however much others do.
+const FLOOR: usize = 4 << 10;
 /// Most bytes that come from the backend at one time; kept free for attached readers.
 const PIECE: u64 = 64 << 10;
 /// Bytes that a reader gets at one time.
@@ -61,8 +64,57 @@ pub(crate) struct Running {
     timed_out: AtomicBool,
 }
 
+impl Output {
+    /// Keeps output, as far as the server has memory for it; what it lets go is told as a gap.
+    fn add(&mut self, channel: Channel, bytes: Vec<u8>) {
+        if let Some(screen) = &mut self.screen {
+            screen.write(&bytes);
+        }
+        let wanted = (self.ring.held() + bytes.len()).min(KEPT);
+        let more = wanted.saturating_sub(FLOOR + self.for_ring());
+        let has_room = self.held.grow(more);
+        self.ring.expect(if has_room { KEPT } else { FLOOR + self.for_ring() });
+        self.ring.push(channel, bytes);
+    }
+
+    fn for_ring(&self) -> usize {
+        self.held.bytes() - self.for_screen
+    }
+
+    /// The end: the last part is kept.
+    fn shrink(&mut self) {
+        self.ring.limit(KEPT_AFTER);
+        self.screen = None;
+        self.for_screen = 0;
+        let kept = self.ring.held().saturating_sub(FLOOR);
+        self.held.shrink(self.held.bytes().saturating_sub(kept));
+    }
+
+    /// Begins a picture, or goes on with it in another size, if there is memory for it.
+    fn resize(&mut self, size: TerminalSize) {
+        let TerminalSize { columns, rows } = size;
+        let cost = Screen::cost(columns, rows);
+        self.held.shrink(std::mem::take(&mut self.for_screen));
+        let old = self.screen.take();
+        let Some(mut screen) = Screen::new(columns, rows).filter(|_| self.held.grow(cost)) else {
+            return;
+        };
+        if let Some(mut old) = old {
+            old.resize(columns, rows);
+            screen = old;
+        }
+        self.for_screen = cost;
+        self.screen = Some(screen);
+    }
+}
+
 struct Output {
     ring: Ring,
+    /// What the ring and the screen cost, beyond [`FLOOR`].
+    held: Held,
+    /// Of a terminal whose size is known.
+    screen: Option<Screen>,
+    for_screen: usize,
     readers: HashMap<u64, u64>,
     next_reader: u64,
     is_over: bool,
@@ -77,9 +129,10 @@ impl Running {
         used: &InUse,
         program: &Program,
         deadline: Option<Duration>,
+        hook: Option<Hook>,
+        outlives: Outlives,
         store: Store,
         most: usize,
-        outlives: Outlives,
     ) -> Result<Arc<Self>, Failure> {
         let live = used.live();
         if live.running() >= most {
@@ -99,7 +152,15 @@ impl Running {
         if outlives == Outlives::Caller {
             store.insert_process(live.id.clone(), row.clone()).await?;
         }
-        Ok(Self::keep(live, spawned.take(), &row, store))
+        if let Some(Hook { owner, url, secret }) = hook {
+            let place = (live.id.clone(), row.number);
+            if !store.insert_webhook(place, owner, url, secret).await? {
+                store.remove_process(live.id.clone(), row.number).await?;
+                let message = "too many webhooks wait to be sent";
+                return Err(Failure::new(ErrorCode::ServerLimit, message));
+            }
+        }
+        Ok(Self::keep(live, spawned.take(), &row, program.terminal, store))
     }
 
     /// Goes on with a process that an earlier server started.
@@ -109,27 +170,36 @@ impl Running {
         row: &ProcessRow,
         store: Store,
     ) {
-        Self::keep(live, process, row, store);
+        // Nobody remembers the size of its terminal.
+        Self::keep(live, process, row, None, store);
     }
 
     fn keep(
         live: &Arc<Live>,
         process: Arc<dyn Process>,
         row: &ProcessRow,
+        terminal: Option<TerminalSize>,
         store: Store,
     ) -> Arc<Self> {
+        let mut output = Output {
+            ring: Ring::new(KEPT),
+            held: live.rings.hold(),
+            screen: None,
+            for_screen: 0,
+            readers: HashMap::new(),
+            next_reader: 0,
+            is_over: false,
+        };
+        if let Some(size) = terminal {
+            output.resize(size);
+        }
         let running = Arc::new(Self {
             number: row.number,
             command: row.command.clone(),
             started: time(row.started),
             terminal: row.terminal,
             process: Mutex::new(Some(Arc::clone(&process))),
-            output: Mutex::new(Output {
-                ring: Ring::new(KEPT),
-                readers: HashMap::new(),
-                next_reader: 0,
-                is_over: false,
-            }),
+            output: Mutex::new(output),
             added: watch::Sender::new(0),
             taken: watch::Sender::new(0),
             exit: watch::Sender::new(None),
@@ -177,11 +247,14 @@ impl Running {
             let mut output = lock(&self.output);
             output.is_over = true;
             if output.readers.is_empty() {
-                output.ring.limit(KEPT_AFTER);
+                output.shrink();
             }
         }
-        self.exit.send_replace(Some(exit(ended, self.timed_out.load(Ordering::SeqCst))));
+        let exit = exit(ended, self.timed_out.load(Ordering::SeqCst));
+        self.exit.send_replace(Some(exit));
         self.added.send_modify(|count| *count += 1);
+        let body = told(&sandbox, self.number, Some(exit));
+        let _ = store.complete_webhook(sandbox.clone(), self.number, body).await;
         // What is not forgotten now is found to have ended by the next server.
         let _ = store.remove_process(sandbox, self.number).await;
     }
@@ -190,7 +263,7 @@ impl Running {
         loop {
             self.room().await;
             let Some((channel, bytes)) = process.output().await else { return };
-            lock(&self.output).ring.push(channel, bytes);
+            lock(&self.output).add(channel, bytes);
             self.added.send_modify(|count| *count += 1);
         }
     }
@@ -232,18 +305,61 @@ impl Running {
         }
     }
 
+    /// Its terminal has another size.
+    pub(crate) fn resized(&self, size: TerminalSize) {
+        let mut output = lock(&self.output);
+        if self.terminal && !output.is_over {
+            output.resize(size);
+        }
+    }
+
+    /// What its terminal shows, for somebody who listens from then on; none if nobody knows,
+    /// or it has ended: then what it wrote last says more.
+    pub(crate) fn picture(self: &Arc<Self>) -> Option<(Vec<u8>, Attached)> {
+        let mut output = lock(&self.output);
+        let picture = output.screen.as_ref()?.picture()?;
+        Some((picture, self.attach_to(&mut output, u64::MAX)))
+    }
+
     /// Listens from a place on.
     pub(crate) fn attach(self: &Arc<Self>, from: u64) -> Attached {
-        let mut output = lock(&self.output);
+        self.attach_to(&mut lock(&self.output), from)
+    }
+
+    fn attach_to(self: &Arc<Self>, output: &mut Output, from: u64) -> Attached {
         let place = from.min(output.ring.end());
         let reader = output.next_reader;
         output.next_reader += 1;
         // What is not kept cannot be waited for.
         let place_held = place.max(output.ring.start());
         output.readers.insert(reader, place_held);
-        drop(output);
         Attached { running: Arc::clone(self), reader, place, added: self.added.subscribe() }
     }
+}
+
+/// Where the end of a process is to be told.
+#[derive(Clone, Debug)]
+pub(crate) struct Hook {
+    pub(crate) owner: String,
+    pub(crate) url: String,
+    pub(crate) secret: Option<String>,
+}
+
+/// What a webhook tells; without an exit, how the process ended is not known.
+fn told(sandbox: &str, process: u64, exit: Option<Exit>) -> String {
+    serde_json::json!({
+        "event": "process.exited",
+        "sandbox": sandbox,
+        "process": process,
+        "exit": exit,
+        "time": rfc3339(SystemTime::now()),
+    })
+    .to_string()
+}
+
+/// What a webhook tells of a process that was lost with its sandbox.
+pub(crate) fn lost(sandbox: &str, process: u64) -> String {
+    told(sandbox, process, None)
 }
 
 /// How a process ended, on the wire.
@@ -313,7 +429,12 @@ impl Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        lock(&self.running.output).readers.remove(&self.reader);
+        let mut output = lock(&self.running.output);
+        output.readers.remove(&self.reader);
+        if output.is_over && output.readers.is_empty() {
+            output.shrink();
+        }
+        drop(output);
         self.running.taken.send_modify(|count| *count += 1);
     }
 }

@@ -1,15 +1,16 @@
 //! One sandbox: its state, its lease, and those who use it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use capsule_backend::sandbox::{Process, Sandbox};
-use capsule_spec::{ErrorCode, Failure};
+use capsule_spec::{ErrorCode, Failure, Network};
 use tokio::sync::{Notify, watch};
 
 use super::{Context, Running, Template};
+use crate::memory::Memory;
 use crate::model::{Event, Lease, State};
 use crate::request::no_sandbox;
 use crate::store::{SandboxRow, milliseconds};
@@ -37,6 +38,13 @@ pub(crate) struct Live {
     /// Why the backend failed to make or to remove it, the last time.
     failure: Mutex<Option<Failure>>,
     pub(crate) environment: Mutex<BTreeMap<String, String>>,
+    /// What the output that is kept of all processes of the server may cost.
+    pub(crate) rings: Arc<Memory>,
+    pub(crate) network: Mutex<Network>,
+    /// One change of its network at a time.
+    pub(crate) network_turn: Arc<tokio::sync::Mutex<()>>,
+    /// What holds may be wider than the policy, since it was adopted while it stood still.
+    pub(crate) network_unsure: AtomicBool,
     pub(crate) contexts: Mutex<BTreeMap<String, Context>>,
     processes: Mutex<BTreeMap<u64, Arc<Running>>>,
     foreground: Mutex<BTreeMap<u64, Foreground>>,
@@ -59,6 +67,8 @@ pub(super) struct Birth {
     pub(super) labels: BTreeMap<String, String>,
     pub(super) metadata: BTreeMap<String, String>,
     pub(super) environment: BTreeMap<String, String>,
+    pub(super) network: Network,
+    pub(super) rings: Arc<Memory>,
     pub(super) key: Option<String>,
     pub(super) request: String,
     pub(super) state: State,
@@ -83,6 +93,10 @@ impl Live {
             users: AtomicUsize::new(0),
             failure: Mutex::default(),
             environment: Mutex::new(birth.environment),
+            rings: birth.rings,
+            network: Mutex::new(birth.network),
+            network_turn: Arc::default(),
+            network_unsure: AtomicBool::new(false),
             contexts: Mutex::default(),
             processes: Mutex::default(),
             foreground: Mutex::default(),

@@ -3,9 +3,11 @@
 mod labels;
 mod lease;
 mod ring;
+mod screen;
 mod state;
 
 pub(crate) use labels::{new_id, rfc3339};
 pub(crate) use lease::Lease;
 pub(crate) use ring::{Piece, Ring};
+pub(crate) use screen::Screen;
 pub(crate) use state::{Event, State};

@@ -52,6 +52,16 @@ impl Ring {
         self.end - self.held as u64
     }
 
+    /// Bytes that are kept now.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Holds no more than so much when something is added.
+    pub(crate) fn expect(&mut self, capacity: usize) {
+        self.capacity = capacity;
+    }
+
     /// Adds output, and lets go of the oldest above the capacity.
     pub(crate) fn push(&mut self, channel: Channel, mut bytes: Vec<u8>) {
         self.end += bytes.len() as u64;

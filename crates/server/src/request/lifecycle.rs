@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use capsule_spec::{Failure, WallStatus};
 use serde::{Deserialize, Serialize};
 
+use super::NetworkPolicy;
 use super::check::{self, Checked, MOST_TIME, TTL};
 
 /// A sandbox to make.
@@ -38,6 +39,9 @@ pub struct Create {
     /// Limits other than the template's.
     #[serde(default)]
     pub limits: ResourceLimits,
+    /// Its network, if not the template's.
+    #[serde(default)]
+    pub network: Option<NetworkPolicy>,
 }
 
 /// Limits of all processes of a sandbox together.
@@ -91,7 +95,7 @@ impl Checked for Create {
                 check::range(name, value, least, most)?;
             }
         }
-        Ok(())
+        self.network.as_ref().map_or(Ok(()), |network| network.resolve().map(drop))
     }
 }
 
@@ -224,6 +228,8 @@ pub struct SandboxAnswer {
     pub metadata: BTreeMap<String, String>,
     /// Processes that run.
     pub processes: usize,
+    /// Its network.
+    pub network: NetworkPolicy,
     /// Walls that stand less than fully.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<serde_json::Value>"))]

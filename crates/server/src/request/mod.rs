@@ -6,7 +6,9 @@
 mod check;
 mod exec;
 mod files;
+mod install;
 mod lifecycle;
+mod network;
 mod observe;
 mod parse;
 mod processes;
@@ -22,14 +24,19 @@ pub use files::{
     FileEntry, ListDir, ListDirAnswer, Listed, MakeDirectory, Move, ReadFile, ReadFileAnswer,
     Remove, Stat, WriteFile,
 };
+pub use install::{Install, Manager};
 pub use lifecycle::{
     Create, Created, Delete, Done, Extend, Get, List, ListAnswer, Pause, ResourceLimits, Resume,
     SandboxAnswer, TemplateAnswer, Templates, TemplatesAnswer,
 };
-pub use observe::{Discover, LogEntry, Logs, LogsAnswer, Stats, StatsAnswer, Watch, WatchEvent};
+pub use network::{NetworkPolicy, SetNetwork};
+pub use observe::{
+    Discover, FileEvent, LogEntry, Logs, LogsAnswer, Stats, StatsAnswer, Watch, WatchDir,
+    WatchEvent,
+};
 pub use processes::{
     Attach, CloseInput, ExecStream, Exit, Exited, Input, Kill, ListProcesses, OutputEvent,
-    ProcessAnswer, ProcessesAnswer, Resize, Size, Start, Started, Wait,
+    ProcessAnswer, ProcessesAnswer, Resize, Size, Start, Started, Wait, Webhook,
 };
 pub use table::{Answers, Method, Request, RequestError};
 

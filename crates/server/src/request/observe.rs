@@ -139,6 +139,48 @@ pub struct WatchEvent {
     pub state: String,
 }
 
+/// The directory to watch.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct WatchDir {
+    /// The sandbox.
+    pub id: String,
+    /// Which one.
+    #[serde(default = "workspace")]
+    pub path: String,
+    /// Whether all below it is watched, too: 4096 directories at most.
+    #[serde(default)]
+    pub recursive: bool,
+}
+
+fn workspace() -> String {
+    check::DEFAULT_DIRECTORY.to_owned()
+}
+
+impl Checked for WatchDir {
+    fn check(&self) -> Result<(), Failure> {
+        check::id(&self.id)?;
+        check::path("path", &self.path)
+    }
+}
+
+/// A change of a file. In server-sent events its `event` is `file`; the first one is
+/// `started`, and `gap` says that more happened than could be told.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FileEvent {
+    /// `created`, `modified`, `removed` or `moved`.
+    pub kind: String,
+    /// Its path.
+    pub path: String,
+    /// Its new path, if it was moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+}
+
 /// The OpenRPC document is wanted.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

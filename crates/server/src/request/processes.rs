@@ -31,6 +31,33 @@ pub struct Start {
     /// Milliseconds after which it is killed; none as long as the sandbox lives.
     #[serde(default)]
     pub timeout_ms: Option<u64>,
+    /// Whom to tell when it has ended.
+    #[serde(default)]
+    pub webhook: Option<Webhook>,
+}
+
+/// Where the end of a process is told, with `POST`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// `https://` or `http://`, without a user name.
+    pub url: String,
+    /// What the signature is made with. Without it there is none.
+    #[serde(default)]
+    pub secret: Option<String>,
+}
+
+impl Webhook {
+    fn check(&self) -> Result<(), Failure> {
+        if crate::webhook::Url::parse(&self.url).is_none() {
+            let message = "webhook.url is no address of http or https";
+            return Err(check::invalid("webhook", message)
+                .hint("https://HOST/PATH, without a user name, at most 2048 characters"));
+        }
+        let length = self.secret.as_ref().map_or(1, String::len) as u64;
+        check::range("the length of webhook.secret", length, 1, 256)
+    }
 }
 
 impl Checked for Start {
@@ -42,6 +69,7 @@ impl Checked for Start {
         if let Some(size) = self.terminal {
             size.check()?;
         }
+        self.webhook.as_ref().map_or(Ok(()), Webhook::check)?;
         self.timeout_ms.map_or(Ok(()), |time| check::range("timeout_ms", time, 1, MOST_TIME))
     }
 }
@@ -96,6 +124,7 @@ impl ExecStream {
             context: self.context,
             terminal: self.terminal,
             timeout_ms: Some(self.timeout_ms),
+            webhook: None,
         }
     }
 }

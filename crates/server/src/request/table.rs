@@ -113,6 +113,10 @@ methods! {
         "Lets the processes of a paused sandbox go on.";
     SetEnv Once -> Done = "sandbox.v1.setEnv", [],
         "Sets and removes variables for what is started later.";
+    SetNetwork Once -> SandboxAnswer = "sandbox.v1.setNetwork", [],
+        "Replaces the network policy of a sandbox.";
+    Install Once -> ExecAnswer = "sandbox.v1.install", [],
+        "Installs packages, through a way out to their index that is open meanwhile.";
     OpenContext Once -> Done = "sandbox.v1.openContext", [],
         "Opens a shell context: a working directory and variables that are carried over.";
     Start Once -> Started = "sandbox.v1.start", [],
@@ -145,6 +149,8 @@ methods! {
         "Tells what a sandbox uses.";
     Watch Stream -> WatchEvent = "sandbox.v1.watch", [],
         "Tells what happens to a sandbox, as it happens.";
+    WatchDir Stream -> FileEvent = "sandbox.v1.watchDir", [],
+        "Tells what changes in a directory, as it changes.";
     Templates Once -> TemplatesAnswer = "sandbox.v1.templates", [],
         "Lists the templates.";
     Discover Once -> Discovered = "rpc.discover", [],
@@ -176,6 +182,9 @@ impl Request {
             | Self::Pause(Pause { id })
             | Self::Resume(Resume { id })
             | Self::SetEnv(SetEnv { id, .. })
+            | Self::SetNetwork(SetNetwork { id, .. })
+            | Self::WatchDir(WatchDir { id, .. })
+            | Self::Install(Install { id, .. })
             | Self::OpenContext(OpenContext { id, .. })
             | Self::Start(Start { id, .. })
             | Self::ListProcesses(ListProcesses { id })

@@ -1,9 +1,11 @@
 //! From bytes to calls, and from outcomes to answers.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use capsule_spec::{ErrorCode, Failure};
-use serde::Serialize;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Kind, Refusal};
@@ -76,8 +78,9 @@ fn invalid(message: &str) -> Rejected {
 }
 
 fn read_call(text: &RawValue) -> Result<Call, Rejected> {
-    let members: BTreeMap<String, &RawValue> = serde_json::from_str(text.get())
-        .map_err(|_| invalid("a request is a JSON object with jsonrpc, method, params and id"))?;
+    let Members(members) = serde_json::from_str(text.get()).map_err(|_| {
+        invalid("a request is a JSON object with jsonrpc, method, params and id, each once")
+    })?;
     let id = members.get("id").copied();
     if let Some(id) = id
         && !is_id(id)
@@ -98,6 +101,36 @@ fn read_call(text: &RawValue) -> Result<Call, Rejected> {
         return reject("params is neither an object nor an array");
     }
     Ok(Call { id, method, params: params.map(RawValue::to_owned) })
+}
+
+/// The members of an object, none of them twice: whoever looked at a request before it came
+/// here may have believed the other one.
+struct Members<'a>(BTreeMap<String, &'a RawValue>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Once;
+
+        impl<'de> Visitor<'de> for Once {
+            type Value = Members<'de>;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry()? {
+                    if members.insert(name, value).is_some() {
+                        return Err(A::Error::custom("a member is there twice"));
+                    }
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Once)
+    }
 }
 
 fn is_id(id: &RawValue) -> bool {
@@ -221,6 +254,8 @@ mod tests {
             (r#"{"jsonrpc":"2.0","method":"echo","params":null,"id":1}"#, json!(1), -32600),
             (r#"{"jsonrpc":"2.0","method":"echo","id":[1]}"#, json!(null), -32600),
             (r#"{"jsonrpc":"2.0","method":"echo","id":true}"#, json!(null), -32600),
+            (r#"{"jsonrpc":"2.0","method":"echo","id":1,"method":"echo"}"#, json!(null), -32600),
+            (r#"{"jsonrpc":"2.0","method":"echo","id":1,"id":2}"#, json!(null), -32600),
         ] {
             assert_eq!(codes(body), [(id, code)], "{body}");
         }

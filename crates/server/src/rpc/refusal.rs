@@ -76,9 +76,10 @@ impl Refusal {
             ErrorCode::SandboxNotFound | ErrorCode::ProcessNotFound => Kind::NotFound,
             ErrorCode::WrongState => Kind::WrongState,
             ErrorCode::ServerLimit => Kind::LimitReached,
-            ErrorCode::UnknownTemplate | ErrorCode::ConflictingOptions | ErrorCode::InvalidPath => {
-                Kind::InvalidParams
-            }
+            ErrorCode::UnknownTemplate
+            | ErrorCode::ConflictingOptions
+            | ErrorCode::InvalidPath
+            | ErrorCode::NotPermitted => Kind::InvalidParams,
             ErrorCode::UnknownOption if kind != Kind::MethodNotFound => Kind::InvalidParams,
             _ => kind,
         };

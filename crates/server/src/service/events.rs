@@ -3,12 +3,17 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use capsule_backend::guest::Channel;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+
+use capsule_backend::sandbox::{Notice, NoticeKind, Notices};
 
 use super::Owned;
 use crate::live::{Attached, Heard, InUse};
 use crate::model::State;
-use crate::request::{OutputEvent, WatchEvent};
+use crate::request::{FileEvent, OutputEvent, WatchEvent};
+
+/// How often changes of files are told.
+const TOGETHER: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// An event as it goes over the wire.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +35,7 @@ pub(crate) struct Events {
 
 enum Source {
     Output { attached: Attached, _used: InUse, _owned: Option<Owned> },
+    Files { notices: mpsc::Receiver<Vec<Notice>>, _used: InUse },
     States { states: watch::Receiver<State>, is_new: bool },
 }
 
@@ -44,6 +50,31 @@ impl Events {
         Self {
             source: Source::Output { attached, _used: used, _owned: owned },
             waiting: started.into_iter().collect(),
+            is_over: false,
+        }
+    }
+
+    pub(super) fn files(used: InUse, mut source: Box<dyn Notices>) -> Self {
+        let (told, notices) = mpsc::channel(1);
+        // A task of its own: what was begun must not be dropped half-way.
+        tokio::spawn(async move {
+            loop {
+                let found = tokio::select! {
+                    found = source.next() => found,
+                    () = told.closed() => return,
+                };
+                let Some(found) = found else { return };
+                if told.send(found).await.is_err() {
+                    return;
+                }
+                // What happens meanwhile comes together, and waits in the backend.
+                tokio::time::sleep(TOGETHER).await;
+            }
+        });
+        let started = Event { name: "started", place: None, data: "{}".to_owned() };
+        Self {
+            source: Source::Files { notices, _used: used },
+            waiting: [started].into(),
             is_over: false,
         }
     }
@@ -68,6 +99,10 @@ impl Events {
                     self.is_over = heard.is_empty() || matches!(heard.last(), Some(Heard::Exit(_)));
                     self.waiting.extend(heard.into_iter().map(|heard| event(&told(heard))));
                 }
+                Source::Files { notices, .. } => match notices.recv().await {
+                    Some(found) => self.waiting.extend(found.into_iter().map(noticed)),
+                    None => self.is_over = true,
+                },
                 Source::States { states, is_new } => {
                     if !*is_new && states.changed().await.is_err() {
                         return None;
@@ -80,6 +115,21 @@ impl Events {
             }
         }
     }
+}
+
+fn noticed(notice: Notice) -> Event {
+    let Notice::File { kind, path, is_directory } = notice else {
+        return Event { name: "gap", place: None, data: "{}".to_owned() };
+    };
+    let (kind, to) = match kind {
+        NoticeKind::Created => ("created", None),
+        NoticeKind::Modified => ("modified", None),
+        NoticeKind::Removed => ("removed", None),
+        NoticeKind::Moved(to) => ("moved", Some(to)),
+    };
+    let data = FileEvent { kind: kind.to_owned(), path, to, is_dir: is_directory };
+    let data = serde_json::to_string(&data).expect("strings have a JSON form");
+    Event { name: "file", place: None, data }
 }
 
 fn changed(state: State) -> Event {

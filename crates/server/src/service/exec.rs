@@ -29,7 +29,7 @@ impl Service {
         self.exec_in(&used, caller, exec).await.map_err(refused)
     }
 
-    async fn exec_in(
+    pub(super) async fn exec_in(
         &self,
         used: &InUse,
         caller: &Caller,

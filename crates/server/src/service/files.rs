@@ -183,7 +183,7 @@ impl Service {
     }
 }
 
-async fn make_above(sandbox: &dyn Sandbox, path: &str) -> Result<(), Failure> {
+pub(super) async fn make_above(sandbox: &dyn Sandbox, path: &str) -> Result<(), Failure> {
     match path.trim_end_matches('/').rsplit_once('/') {
         Some((above, _)) if !above.is_empty() => {
             sandbox.change(&Change::MakeDirectory(above.to_owned())).await
@@ -229,6 +229,12 @@ pub(crate) struct Download {
 }
 
 impl Download {
+    /// Passes over the next bytes.
+    pub(crate) async fn skip(&mut self, bytes: u64) -> Result<(), Refusal> {
+        let skipped = self.file.skip(bytes).await;
+        skipped.map_err(|failure| Refusal::of(Kind::ReadFileFailed, failure))
+    }
+
     /// The next bytes; none at the end.
     pub(crate) async fn read(&mut self) -> Result<Vec<u8>, Refusal> {
         let read = self.file.read(PIECE).await;

@@ -1,16 +1,17 @@
 //! Sandboxes as a whole.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use capsule_spec::{ErrorCode, Failure};
 
 use super::{Caller, Service};
-use crate::live::{Live, Order};
+use crate::live::{Live, Order, lock};
 use crate::model::{Event, State, rfc3339};
 use crate::request::{
-    Create, Created, Done, Extend, List, ListAnswer, ResourceLimits, SandboxAnswer, TemplateAnswer,
-    TemplatesAnswer,
+    Create, Created, Done, Extend, List, ListAnswer, NetworkPolicy, ResourceLimits, SandboxAnswer,
+    TemplateAnswer, TemplatesAnswer,
 };
 use crate::rpc::{Kind, Refusal};
 
@@ -20,14 +21,16 @@ const REMOVAL: Duration = Duration::from_secs(30);
 impl Service {
     pub(super) async fn create(&self, caller: &Caller, create: Create) -> Result<Created, Refusal> {
         let request = format!(
-            "{} {:?} {:?} {:?} {:?} {:?}",
+            "{} {:?} {:?} {:?} {:?} {:?} {:?}",
             create.template,
             create.idle_ms,
             create.env,
             create.labels,
             create.metadata,
-            create.limits
+            create.limits,
+            create.network
         );
+        let network = create.network.map(|policy| self.allowed(&policy)).transpose()?;
         let order = Order {
             owner: Arc::clone(&caller.owner),
             template: create.template,
@@ -38,6 +41,7 @@ impl Service {
             metadata: create.metadata,
             key: create.key,
             limits: create.limits,
+            network,
             // Environments hold secrets; what is compared need not be readable.
             request: blake3::hash(request.as_bytes()).to_hex().to_string(),
         };
@@ -118,6 +122,10 @@ impl Service {
         let used = live.hold();
         let failed = |failure| Refusal::of(Kind::ExecFailed, failure);
         used.sandbox().map_err(failed)?.freeze(frozen).await.map_err(failed)?;
+        if !frozen && live.network_unsure.swap(false, Ordering::SeqCst) {
+            let network = lock(&live.network).clone();
+            self.change_network(&used, &network).await?;
+        }
         live.change(event);
         self.remember(&live).await?;
         Ok(describe(&live))
@@ -148,7 +156,7 @@ impl Service {
     }
 }
 
-fn describe(live: &Live) -> SandboxAnswer {
+pub(super) fn describe(live: &Live) -> SandboxAnswer {
     SandboxAnswer {
         id: live.id.clone(),
         template: live.template.name.clone(),
@@ -159,6 +167,7 @@ fn describe(live: &Live) -> SandboxAnswer {
         labels: live.labels.clone(),
         metadata: live.metadata.clone(),
         processes: live.running(),
+        network: NetworkPolicy::of(&lock(&live.network)),
         weaker: live.made().map(|sandbox| sandbox.weaker()).unwrap_or_default(),
     }
 }

@@ -3,10 +3,13 @@
 //! Owns: the way from a [`Request`] to an answer, for one caller. Refuses to know: how the
 //! request came, and who else there is.
 
+mod archive;
 mod events;
 mod exec;
 mod files;
+mod install;
 mod lifecycle;
+mod network;
 mod observe;
 mod processes;
 
@@ -20,8 +23,10 @@ use crate::metrics::Metrics;
 use crate::request::Request;
 use crate::rpc::{DOCUMENT, Kind, Refusal};
 use crate::store::Store;
+use crate::webhook::Sender;
 
 pub(crate) use events::{Event, Events, told};
+pub use install::{PackageIndex, PackageIndexes};
 pub(crate) use processes::{Owned, Session};
 
 /// Who asks.
@@ -53,6 +58,18 @@ pub(crate) struct Service {
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) memory: Arc<Memory>,
+    pub(crate) permits: Permits,
+}
+
+/// What the operator allows beyond the usual.
+#[derive(Debug)]
+pub(crate) struct Permits {
+    /// The host's network for sandboxes.
+    pub(crate) open_network: bool,
+    /// Where packages come from.
+    pub(crate) indexes: PackageIndexes,
+    /// Where webhooks may go.
+    pub(crate) webhooks: Sender,
 }
 
 impl Service {
@@ -75,6 +92,8 @@ impl Service {
             R::Pause(pause) => Reply::once(&self.freeze(caller, &pause.id, true).await?),
             R::Resume(resume) => Reply::once(&self.freeze(caller, &resume.id, false).await?),
             R::SetEnv(set) => Reply::once(&self.set_env(caller, set).await?),
+            R::SetNetwork(set) => Reply::once(&self.set_network(caller, &set).await?),
+            R::Install(install) => Reply::once(&self.install(caller, install).await?),
             R::OpenContext(open) => Reply::once(&self.open_context(caller, open)?),
             R::Start(start) => Reply::once(&self.start(caller, start).await?),
             R::ListProcesses(list) => Reply::once(&self.list_processes(caller, &list.id)?),
@@ -91,6 +110,7 @@ impl Service {
             R::Logs(logs) => Reply::once(&self.logs(caller, logs).await?),
             R::Stats(stats) => Reply::once(&self.stats(caller, &stats.id).await?),
             R::Watch(watch) => Reply::Stream(self.watch(caller, &watch.id)?),
+            R::WatchDir(watch) => Reply::Stream(self.watch_dir(caller, &watch).await?),
             R::Templates(_) => Reply::once(&self.templates()),
             R::Discover(_) => Reply::Once(DOCUMENT.to_owned()),
         })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Caller, Events, Service};
 use crate::model::rfc3339;
-use crate::request::{LogEntry, Logs, LogsAnswer, StatsAnswer};
+use crate::request::{LogEntry, Logs, LogsAnswer, StatsAnswer, WatchDir, absolute};
 use crate::rpc::{Kind, Refusal};
 use crate::store::{Execution, Wanted, time};
 
@@ -43,6 +43,19 @@ impl Service {
 
     pub(super) fn watch(&self, caller: &Caller, id: &str) -> Result<Events, Refusal> {
         Ok(Events::states(self.find(caller, id)?.watch()))
+    }
+
+    pub(super) async fn watch_dir(
+        &self,
+        caller: &Caller,
+        watch: &WatchDir,
+    ) -> Result<Events, Refusal> {
+        let used = self.enter(caller, &watch.id, Kind::FileFailed)?;
+        let failed = |failure| Refusal::of(Kind::FileFailed, failure);
+        let sandbox = used.sandbox().map_err(failed)?;
+        let notices = sandbox.watch(&absolute(&watch.path), watch.recursive).await;
+        let notices = notices.map_err(failed)?;
+        Ok(Events::files(used, notices))
     }
 }
 

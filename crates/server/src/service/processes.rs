@@ -8,14 +8,15 @@ use capsule_spec::{ErrorCode, Failure};
 
 use super::exec::refused;
 use super::{Caller, Events, Service};
-use crate::live::{InUse, Live, Outlives, Running, kill_tree, login_shells, program};
+use crate::live::{Hook, InUse, Live, Outlives, Running, kill_tree, login_shells, program};
 use crate::model::rfc3339;
 use crate::request::ExecStream;
 use crate::request::{
     Attach, CloseInput, Done, Exited, Input, Kill, ProcessAnswer, ProcessesAnswer, Resize, Size,
-    Start, Started, Wait, decoded,
+    Start, Started, Wait, Webhook, decoded,
 };
 use crate::rpc::{Kind, Refusal};
+use crate::webhook::Url;
 
 impl Service {
     pub(super) async fn start(&self, caller: &Caller, start: Start) -> Result<Started, Refusal> {
@@ -30,6 +31,7 @@ impl Service {
         outlives: Outlives,
     ) -> Result<(InUse, Arc<Running>), Refusal> {
         let used = self.enter(caller, &start.id, Kind::ExecFailed)?;
+        let webhook = start.webhook.map(|webhook| self.hook(caller, webhook)).transpose()?;
         let program = program(
             used.live(),
             start.cmd,
@@ -41,10 +43,22 @@ impl Service {
         .map_err(refused)?;
         let deadline = start.timeout_ms.map(Duration::from_millis);
         let most = self.registry.bounds.processes;
-        let running = Running::start(&used, &program, deadline, self.store.clone(), most, outlives);
+        let store = self.store.clone();
+        let running = Running::start(&used, &program, deadline, webhook, outlives, store, most);
         let running = running.await.map_err(refused)?;
         self.metrics.executions.add(1);
         Ok((used, running))
+    }
+
+    /// A webhook, if it may be sent.
+    fn hook(&self, caller: &Caller, webhook: Webhook) -> Result<Hook, Refusal> {
+        let url = Url::parse(&webhook.url);
+        if !url.is_some_and(|url| self.permits.webhooks.may(&url)) {
+            let message = "webhooks of this server do not go to addresses inside";
+            return Err(Refusal::new(Kind::InvalidParams, ErrorCode::NotPermitted, message)
+                .hint("its operator allows one with --allow-webhook ADDRESS"));
+        }
+        Ok(Hook { owner: caller.owner.to_string(), url: webhook.url, secret: webhook.secret })
     }
 
     pub(super) async fn exec_stream(
@@ -87,6 +101,7 @@ impl Service {
                 context: None,
                 terminal: Some(size),
                 timeout_ms: None,
+                webhook: None,
             };
             let started = self.started(caller, start, Outlives::Nobody).await;
             let is_missing = matches!(&started, Err(refusal)
@@ -173,9 +188,12 @@ impl Service {
     }
 
     pub(super) async fn resize(&self, caller: &Caller, resize: &Resize) -> Result<Done, Refusal> {
-        let (_used, process) = self.process(caller, &resize.id, resize.process)?;
+        let (used, process) = self.process(caller, &resize.id, resize.process)?;
         let size = TerminalSize { columns: resize.columns, rows: resize.rows };
         process.resize(size).await.map_err(refused)?;
+        if let Ok(running) = used.live().process(resize.process) {
+            running.resized(size);
+        }
         Ok(Done::OK)
     }
 

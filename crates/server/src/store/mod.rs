@@ -10,7 +10,9 @@
 mod executions;
 mod folder;
 mod keys;
+mod networks;
 mod sandboxes;
+mod webhooks;
 
 use std::path::Path;
 
@@ -23,6 +25,7 @@ pub(crate) use folder::Folder;
 pub use keys::{KeyInfo, NewKey, create_key, list_keys, revoke_key};
 pub(crate) use keys::{Known, id_of, milliseconds, time};
 pub(crate) use sandboxes::{ProcessRow, SandboxRow};
+pub(crate) use webhooks::WebhookRow;
 
 /// Requests that wait for the database at one time; more of them wait to be let in.
 const MOST_WAITING: usize = 256;
@@ -89,6 +92,8 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     jobs: mpsc::Sender<Job>,
+    /// Told when a webhook may have become due.
+    wake: std::sync::Arc<tokio::sync::Notify>,
 }
 
 impl Store {
@@ -105,7 +110,7 @@ impl Store {
         thread
             .spawn(run)
             .map_err(|source| StoreError::Folder { path: folder.display().to_string(), source })?;
-        Ok(Self { jobs })
+        Ok(Self { jobs, wake: std::sync::Arc::default() })
     }
 
     /// Does something with the database, and waits for it.
@@ -135,7 +140,8 @@ impl Store {
     }
 }
 
-const FORMAT: i64 = 1;
+/// Every format so far only added tables.
+const FORMAT: i64 = 2;
 
 fn connect(folder: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open(folder.join("server.db"))?;
@@ -148,7 +154,7 @@ fn connect(folder: &Path) -> Result<Connection, StoreError> {
     if found > FORMAT {
         return Err(StoreError::Newer { found });
     }
-    if found == 0 {
+    if found < FORMAT {
         let change = connection.transaction()?;
         change.execute_batch(include_str!("tables.sql"))?;
         change.pragma_update(None, "user_version", FORMAT)?;

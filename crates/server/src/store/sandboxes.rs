@@ -70,6 +70,7 @@ impl Store {
             connection
                 .prepare_cached("DELETE FROM processes WHERE sandbox = ?1")?
                 .execute([&id])?;
+            connection.prepare_cached("DELETE FROM networks WHERE sandbox = ?1")?.execute([&id])?;
             Ok(())
         })
         .await

@@ -47,3 +47,23 @@ CREATE TABLE IF NOT EXISTS keys (
     created INTEGER NOT NULL,
     revoked INTEGER
 ) STRICT, WITHOUT ROWID;
+
+-- Networks other than the template's.
+CREATE TABLE IF NOT EXISTS networks (
+    sandbox TEXT PRIMARY KEY,
+    network TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Whom to tell of the end of a process; body once it has ended.
+CREATE TABLE IF NOT EXISTS webhooks (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    owner TEXT NOT NULL,
+    sandbox TEXT NOT NULL,
+    process INTEGER NOT NULL,
+    url TEXT NOT NULL,
+    secret TEXT,
+    body TEXT,
+    attempts INTEGER NOT NULL,
+    due INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS webhooks_by_due ON webhooks (due) WHERE body IS NOT NULL;

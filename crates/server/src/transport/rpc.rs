@@ -144,6 +144,7 @@ async fn perform(http: &Arc<Http>, caller: &Caller, request: Request) -> Result<
             | Request::Resume(_)
             | Request::Extend(_)
             | Request::SetEnv(_)
+            | Request::SetNetwork(_)
             | Request::ExecStream(_)
     );
     if !must_finish {

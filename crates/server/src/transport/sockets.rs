@@ -30,6 +30,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::body::Body;
 use super::http::Http;
+use super::io::PATIENCE;
 use super::route::query;
 use super::upgrade::{Opening, Socket};
 use crate::live::{Attached, Heard, InUse, Live, Running};
@@ -122,11 +123,12 @@ pub(super) async fn terminal(
             let running = running.map_err(|failure| Refusal::of(Kind::NotFound, failure))?;
             let _owned = Ownership::Visit(live.hold());
             let speaks = Speaks::Bytes;
-            (Line { running, live, speaks, has_control, _owned }, number("offset", 0)?)
+            let from = values.contains_key("offset").then(|| number("offset", 0)).transpose()?;
+            (Line { running, live, speaks, has_control, _owned }, from)
         }
         false => {
             let session = http.service.shell(&caller, &id, size).await?;
-            (Line::owning(session, Speaks::Bytes, has_control), 0)
+            (Line::owning(session, Speaks::Bytes, has_control), Some(0))
         }
     };
     let http = Arc::clone(http);
@@ -159,7 +161,7 @@ pub(super) async fn exec(
                 let line = Line::owning(session, Speaks::Events, true);
                 let started = OutputEvent::Started { process: line.running.number };
                 if socket.send(text(&started)).await.is_ok() {
-                    converse(&http, &caller, line, 0, socket).await;
+                    converse(&http, &caller, line, Some(0), socket).await;
                 }
             }
             Err(refusal) => {
@@ -211,10 +213,21 @@ impl Line {
 /// Why a conversation is over.
 struct Over(u16, String);
 
-async fn converse(http: &Http, caller: &Caller, line: Line, from: u64, socket: Socket) {
-    let (sink, stream) = socket.split();
-    let mut attached = line.running.attach(from);
-    let mut sink = sink;
+/// Speaks until one side is over. Without a place to begin at, a terminal is first shown as
+/// it is, and a process without one from its start.
+async fn converse(http: &Http, caller: &Caller, line: Line, from: Option<u64>, socket: Socket) {
+    let (mut sink, stream) = socket.split();
+    let picture = if from.is_none() { line.running.picture() } else { None };
+    let mut attached = match picture {
+        Some((picture, attached)) => {
+            let shown = tokio::time::timeout(PATIENCE, sink.send(Message::binary(picture)));
+            if !matches!(shown.await, Ok(Ok(()))) {
+                return;
+            }
+            attached
+        }
+        None => line.running.attach(from.unwrap_or(0)),
+    };
     let over = tokio::select! {
         over = tell(&mut attached, line.speaks, &mut sink) => over,
         over = hear(&line, stream) => over,
@@ -280,7 +293,7 @@ async fn hear(line: &Line, mut stream: SplitStream<Socket>) -> Option<Over> {
         let process = &*process;
         match message {
             Message::Text(text) if line.has_control => match serde_json::from_str(&text) {
-                Ok(command) => obey(process, command).await,
+                Ok(command) => obey(&line.running, process, command).await,
                 Err(error) => {
                     let reason: String =
                         format!("not a command: {error}").chars().take(100).collect();
@@ -300,7 +313,7 @@ async fn input(process: &dyn Process, bytes: &[u8]) {
     let _ = process.input(bytes).await;
 }
 
-async fn obey(process: &dyn Process, command: Command) {
+async fn obey(running: &Running, process: &dyn Process, command: Command) {
     match command {
         Command::Input(text) => input(process, text.as_bytes()).await,
         Command::CloseInput(true) => process.close_input(),
@@ -311,7 +324,9 @@ async fn obey(process: &dyn Process, command: Command) {
         Command::Signal(_) => {}
         Command::Resize(size) if size.check().is_ok() => {
             let size = TerminalSize { columns: size.columns, rows: size.rows };
-            let _ = process.resize(size).await;
+            if process.resize(size).await.is_ok() {
+                running.resized(size);
+            }
         }
         Command::Resize(_) => {}
     }

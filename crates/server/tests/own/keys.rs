@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
+use capsule_server::request::Request;
 use capsule_server::{Listen, ServeError, create_key, revoke_key};
 use serde_json::json;
 
@@ -61,47 +62,27 @@ fn a_key_opens_its_own_sandboxes_only() {
     let id = mine.create();
     mine.call("sandbox.v1.writeFile", json!({ "id": id, "path": "f", "content": "" })).unwrap();
     // Whatever another key asks is answered like a question for what never was.
-    for (method, params) in [
-        ("exec", json!({ "cmd": ["true"] })),
-        ("execStream", json!({ "cmd": ["true"] })),
-        ("start", json!({ "cmd": ["true"] })),
-        ("runCode", json!({ "code": "true" })),
-        ("batch", json!({ "commands": [{ "cmd": ["true"] }] })),
-        ("readFile", json!({ "path": "f" })),
-        ("writeFile", json!({ "path": "f", "content": "" })),
-        ("listDir", json!({})),
-        ("stat", json!({ "path": "f" })),
-        ("mkdir", json!({ "path": "d" })),
-        ("move", json!({ "from": "f", "to": "g" })),
-        ("remove", json!({ "path": "f" })),
-        ("get", json!({})),
-        ("extend", json!({ "ttl_ms": 1 })),
-        ("pause", json!({})),
-        ("resume", json!({})),
-        ("setEnv", json!({})),
-        ("openContext", json!({ "context": "c" })),
-        ("processes", json!({})),
-        ("attach", json!({ "process": 1 })),
-        ("wait", json!({ "process": 1 })),
-        ("input", json!({ "process": 1, "data": "" })),
-        ("closeInput", json!({ "process": 1 })),
-        ("kill", json!({ "process": 1 })),
-        ("resize", json!({ "process": 1, "columns": 1, "rows": 1 })),
-        ("stats", json!({})),
-        ("watch", json!({})),
-        ("delete", json!({})),
-    ] {
+    for method in Request::METHODS {
+        let name = method.name.rsplit('.').next().unwrap();
+        let Some((_, params)) = parameters().into_iter().find(|(known, _)| *known == name) else {
+            panic!("{} needs a line in parameters()", method.name);
+        };
+        // Those that name no sandbox are looked at below.
+        let Some(params) = params else { continue };
         let ask = |id: &str| {
             let mut params = params.clone();
             params["id"] = json!(id);
-            let refused = other.call(&format!("sandbox.v1.{method}"), params).unwrap_err();
+            let refused = other.call(method.name, params).unwrap_err();
             (refused.code, refused.error_code, refused.message.replace(id, "ID"))
         };
-        assert_eq!(ask(&id), ask("aaaaaaaaaaaaaaaa"), "{method}");
-        assert_eq!(ask(&id).0, -32002, "{method}");
+        assert_eq!(ask(&id), ask("aaaaaaaaaaaaaaaa"), "{name}");
+        assert_eq!(ask(&id).0, -32002, "{name}");
     }
     assert_eq!(other.http("GET", &format!("/sandbox/{id}/files?path=f"), &[], b"").status, 404);
     assert_eq!(other.http("PUT", &format!("/sandbox/{id}/files?path=f"), &[], b"x").status, 404);
+    let tar = format!("/sandbox/{id}/files?path=/workspace&archive=tar");
+    assert_eq!(other.http("GET", &tar, &[], b"").status, 404);
+    assert_eq!(other.http("PUT", &tar, &[], b"x").status, 404);
     for path in [format!("/terminal/{id}"), format!("/sandbox/{id}/exec")] {
         assert_eq!(other.try_socket(&path, &[]).err(), Some(404));
     }
@@ -117,6 +98,49 @@ fn a_key_opens_its_own_sandboxes_only() {
     assert!(site.try_socket(&format!("/terminal/{id}"), &header).is_ok());
     assert_eq!(site.try_socket(&format!("/terminal/{id}"), &[]).err(), Some(401));
     own.stop();
+}
+
+/// Of each method, parameters that are in order but for the sandbox; none for those that
+/// name no sandbox, or, as `logs`, answer with nothing.
+fn parameters() -> Vec<(&'static str, Option<serde_json::Value>)> {
+    vec![
+        ("create", None),
+        ("list", None),
+        ("logs", None),
+        ("templates", None),
+        ("discover", None),
+        ("exec", Some(json!({ "cmd": ["true"] }))),
+        ("execStream", Some(json!({ "cmd": ["true"] }))),
+        ("start", Some(json!({ "cmd": ["true"] }))),
+        ("runCode", Some(json!({ "code": "true" }))),
+        ("batch", Some(json!({ "commands": [{ "cmd": ["true"] }] }))),
+        ("readFile", Some(json!({ "path": "f" }))),
+        ("writeFile", Some(json!({ "path": "f", "content": "" }))),
+        ("listDir", Some(json!({}))),
+        ("stat", Some(json!({ "path": "f" }))),
+        ("mkdir", Some(json!({ "path": "d" }))),
+        ("move", Some(json!({ "from": "f", "to": "g" }))),
+        ("remove", Some(json!({ "path": "f" }))),
+        ("get", Some(json!({}))),
+        ("extend", Some(json!({ "ttl_ms": 1 }))),
+        ("pause", Some(json!({}))),
+        ("resume", Some(json!({}))),
+        ("setEnv", Some(json!({}))),
+        ("setNetwork", Some(json!({ "network": "denied" }))),
+        ("install", Some(json!({ "manager": "pip", "packages": ["six"] }))),
+        ("openContext", Some(json!({ "context": "c" }))),
+        ("processes", Some(json!({}))),
+        ("attach", Some(json!({ "process": 1 }))),
+        ("wait", Some(json!({ "process": 1 }))),
+        ("input", Some(json!({ "process": 1, "data": "" }))),
+        ("closeInput", Some(json!({ "process": 1 }))),
+        ("kill", Some(json!({ "process": 1 }))),
+        ("resize", Some(json!({ "process": 1, "columns": 1, "rows": 1 }))),
+        ("stats", Some(json!({}))),
+        ("watch", Some(json!({}))),
+        ("watchDir", Some(json!({}))),
+        ("delete", Some(json!({}))),
+    ]
 }
 
 #[test]
@@ -167,4 +191,37 @@ fn a_unix_socket_knows_its_user() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(own.stop());
     assert!(!path.exists());
+}
+
+/// Who guesses waits for every answer, learns nothing from any, and holds up nobody else.
+#[test]
+fn guessing_is_slow_and_alone() {
+    let data = tempfile::tempdir().unwrap();
+    let key = create_key(&data.path().join("data"), "one").unwrap();
+    let own = Own::start(data.path(), &Arc::default(), |settings| settings.require_key = true);
+    let id = key.key.split('_').nth(1).unwrap();
+    let guess = |turn: usize| match turn % 3 {
+        0 => format!("cap_{id}_{turn:064}"),
+        1 => format!("cap_{turn:016}_{turn:064}"),
+        _ => format!("{turn}"),
+    };
+    let guessing: Vec<_> = (0..60)
+        .map(|turn| (own.site.with_key(&guess(turn)), turn))
+        .map(|(site, turn)| {
+            std::thread::spawn(move || {
+                let answer = site.post(TEMPLATES);
+                (turn, answer.status, String::from_utf8_lossy(&answer.body).into_owned())
+            })
+        })
+        .collect();
+    let mine = own.site.with_key(&key.key);
+    for _ in 0..20 {
+        assert_eq!(mine.post(TEMPLATES).status, 200);
+    }
+    let answers: Vec<_> = guessing.into_iter().map(|one| one.join().unwrap()).collect();
+    assert!(
+        answers.iter().all(|(_, status, text)| *status == 401 && *text == answers[0].2),
+        "{answers:?}"
+    );
+    own.stop();
 }

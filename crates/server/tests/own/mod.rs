@@ -1,8 +1,11 @@
 //! What needs a server of its own: keys, restarts, other settings.
 
+mod install;
 mod keys;
 mod limits;
+mod network;
 mod restart;
+mod webhooks;
 
 use std::path::Path;
 use std::sync::Arc;

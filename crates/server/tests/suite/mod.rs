@@ -1,6 +1,8 @@
 //! What every backend must show through the server. Each function gets a server without
 //! keys, on loopback, and its backend only matters to what it starts.
 
+pub mod archives;
+pub mod attacks;
 pub mod client;
 pub mod doors;
 pub mod exec;
@@ -19,6 +21,9 @@ macro_rules! suite {
             a_client_that_goes_takes_its_command_along, many_at_once);
         $crate::suite!($site; files: hostile_names, large_files, whats_missing_is_told,
             names_change, no_way_out, special_files_do_not_hang, streams_break_off_loudly);
+        $crate::suite!($site; archives: directories_go_and_come, hostile_archives, parts_of_files);
+        $crate::suite!($site; attacks: hostile_json, smuggled_requests, paths_that_climb,
+            terminal_escapes, slow_clients);
         $crate::suite!($site; lives: time_is_kept, idle_time_is_kept, keys_make_one,
             labels_and_pages, pauses, deletion_is_final, unknown_is_unknown);
         $crate::suite!($site; processes: output_is_kept_and_told_again, input_and_signals,

@@ -96,9 +96,25 @@ pub fn a_terminal_that_stays(site: &Site) {
     read_until(&mut socket, "first-kept\r\n");
     drop(socket);
     let mut socket = site.socket(&path);
-    read_until(&mut socket, "first-kept\r\n");
+    read_until(&mut socket, "first-kept");
     socket.send(Message::text("echo second-$x\n")).unwrap();
     read_until(&mut socket, "second-kept\r\n");
+    // A program that has taken the whole screen, in another size, and has since written more
+    // than is kept: what comes back is its screen, and nothing that was meant for the terminal.
+    let size = json!({ "id": id, "process": process, "columns": 40, "rows": 10 });
+    site.call("sandbox.v1.resize", size).unwrap();
+    let draw = "printf '\\033[?1049h\\033]0;ti''tle\\007'; head -c 600000 /dev/zero | tr '\\0' x; \
+                printf '\\033[2J\\033[3;5Hme''nu'; sleep 1000\n";
+    socket.send(Message::text(draw)).unwrap();
+    read_until(&mut socket, "menu");
+    drop(socket);
+    let mut socket = site.socket(&path);
+    let picture = read_until(&mut socket, "menu");
+    assert!(picture.starts_with("\u{1b}[?1049h") && picture.len() < 1_000, "{picture:?}");
+    assert!(!picture.contains("title") && !picture.contains("first-kept"), "{picture:?}");
+    // Who names a place gets what was written.
+    let mut socket = site.socket(&format!("{path}&offset=0"));
+    read_until(&mut socket, "xxxx");
     assert_eq!(running(site, &id), json!(1));
     site.delete(&id);
 }

@@ -78,6 +78,7 @@ pub(super) fn stat(path: &str, outside: &Path) -> Result<Entry, Failure> {
 pub(super) fn change(change: &Change, outside: &dyn Fn(&str) -> PathBuf) -> Result<(), Failure> {
     let (changed, path) = match change {
         Change::MakeDirectory(path) => (fs::create_dir_all(outside(path)), path),
+        Change::Link { path, target } => (std::os::unix::fs::symlink(target, outside(path)), path),
         Change::Move { from, to } => (fs::rename(outside(from), outside(to)), from),
         Change::Remove { path, recursive } => {
             let found = outside(path);

@@ -34,10 +34,16 @@ pub(crate) struct Folder {
     environment: Vec<(String, String)>,
     next: AtomicU64,
     processes: Mutex<Vec<Arc<Plain>>>,
+    network: Mutex<Network>,
     has_ended: watch::Sender<bool>,
 }
 
 impl Folders {
+    /// The network that a sandbox was told last.
+    pub(crate) fn network(&self, name: &str) -> Network {
+        self.all.lock().unwrap()[name].network.lock().unwrap().clone()
+    }
+
     /// The ids of those that live.
     pub(crate) fn names(&self) -> Vec<String> {
         self.all.lock().unwrap().keys().cloned().collect()
@@ -63,6 +69,7 @@ impl Sandboxes for Folders {
     fn create<'a>(&'a self, name: &'a str, recipe: &'a Recipe) -> Pending<'a, Made> {
         let environment: Vec<_> = recipe.policy.environment.clone().into_iter().collect();
         let folder = Arc::new(Folder::new(&environment));
+        *folder.network.lock().unwrap() = recipe.policy.network.clone();
         let before = self.all.lock().unwrap().insert(name.to_owned(), Arc::clone(&folder));
         assert!(before.is_none(), "names are unique");
         Box::pin(async move { Ok(folder as Arc<dyn Sandbox>) })
@@ -102,6 +109,7 @@ impl Folder {
             environment: environment.to_vec(),
             next: AtomicU64::new(1),
             processes: Mutex::default(),
+            network: Mutex::new(Network::Denied),
             has_ended: watch::Sender::new(false),
         }
     }
@@ -204,9 +212,18 @@ impl Sandbox for Folder {
         Box::pin(async move { Ok(usage) })
     }
 
-    fn set_network<'a>(&'a self, _: &'a Network) -> Pending<'a, Result<(), Failure>> {
-        let message = "a folder has no network";
-        Box::pin(async move { Err(Failure::new(ErrorCode::ConflictingOptions, message)) })
+    /// A folder has no network; it knows what it was told last. A name of its own fails, as
+    /// a door can.
+    fn set_network<'a>(&'a self, network: &'a Network) -> Pending<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            let fails = matches!(network, Network::Hosts(rules)
+                if rules.iter().any(|rule| rule.to_string() == "fails.example"));
+            *self.network.lock().unwrap() = if fails { Network::Denied } else { network.clone() };
+            match fails {
+                true => Err(Failure::new(ErrorCode::DoorFailed, "the door cannot be opened")),
+                false => Ok(()),
+            }
+        })
     }
 
     fn ended(&self) -> Pending<'_, ()> {
