@@ -10,6 +10,7 @@ mod suite;
 mod errors;
 mod faults;
 mod network;
+mod pools;
 mod server;
 mod survival;
 

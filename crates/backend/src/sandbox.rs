@@ -55,7 +55,7 @@ pub trait Sandboxes: Send + Sync {
 pub type Made = Result<Arc<dyn Sandbox>, Failure>;
 
 /// What a sandbox is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe {
     /// What its processes find at `/`.
     pub root: Root,

@@ -180,6 +180,7 @@ impl Server {
             sockets: Arc::new(Semaphore::new(SOCKETS)),
         });
         let address = listener.address();
+        registry.open_pools();
         log::info("listening", &[("address", &address)]);
         Ok(Self { settings, address, listener, http, registry, doors, _folder: folder })
     }
@@ -201,7 +202,8 @@ impl Server {
             log::warn("requests were cut off", &[]);
         }
         if self.settings.keep_sandboxes {
-            return true;
+            // Spares are nobody's: the next server makes its own.
+            return self.registry.close_pools(REMOVAL).await;
         }
         let left = self.registry.end_all(REMOVAL).await;
         if left > 0 {

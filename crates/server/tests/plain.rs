@@ -61,10 +61,16 @@ fn settings(data: &std::path::Path) -> Settings {
 }
 
 fn templates() -> Vec<Template> {
+    templates_with(0)
+}
+
+/// Both have the same recipe, and so one pool.
+fn templates_with(pool: usize) -> Vec<Template> {
     let template = |name: &str, language| Template {
         name: name.to_owned(),
         recipe: support::recipe(),
         language,
+        pool,
     };
     vec![template("shell", Language::Shell), template("python", Language::Python)]
 }

@@ -47,6 +47,9 @@ pub(crate) struct Serve {
     /// Sandboxes of one API key at one time
     #[arg(long, value_name = "COUNT", default_value_t = 1_000)]
     max_sandboxes_per_key: usize,
+    /// Spare sandboxes that are kept ready for who asks next
+    #[arg(long, value_name = "COUNT", default_value_t = 2)]
+    pool: usize,
     /// Processes started from outside that run in one sandbox at one time
     #[arg(long, value_name = "COUNT", default_value_t = 64)]
     max_processes: usize,
@@ -94,9 +97,10 @@ impl Serve {
         let stop = sys::stop_signals().map_err(|error| {
             Failure::new(ErrorCode::SystemFailure, format!("signals cannot be caught: {error}"))
         })?;
+        let templates = templates(self.pool);
         let settings = self.settings()?;
         program::threads()?.block_on(async {
-            let server = Server::start(settings, wire::sandboxes, templates());
+            let server = Server::start(settings, wire::sandboxes, templates);
             let server = server.await.map_err(|error: ServeError| Failure::from(error))?;
             // A program that starts a server on port 0 reads here where it is.
             let _ = answer::give(&format!("{}\n", server.address()));
@@ -143,7 +147,7 @@ pub(super) fn data(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
 }
 
 /// The host's own toolchains; what is not installed here is not there inside.
-fn templates() -> Vec<Template> {
+fn templates(pool: usize) -> Vec<Template> {
     let languages = [
         ("python", Language::Python),
         ("node", Language::JavaScript),
@@ -159,6 +163,7 @@ fn templates() -> Vec<Template> {
             require: Vec::new(),
         },
         language,
+        pool,
     };
     languages.map(template).into()
 }

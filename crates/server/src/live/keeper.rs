@@ -13,9 +13,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use capsule_backend::sandbox::Sandbox;
+use capsule_backend::sandbox::{Recipe, Sandbox};
 use capsule_spec::{ErrorCode, Failure};
 
+use super::pool::Given;
 use super::{Live, Registry, lock};
 use crate::log;
 use crate::model::{Event, State};
@@ -27,9 +28,14 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// How long a removal may take before it counts as failed.
 const REMOVAL: Duration = Duration::from_secs(30);
 
-/// Makes a sandbox and keeps it until it is gone.
-pub(super) async fn raise(registry: Arc<Registry>, live: Arc<Live>) {
-    match make(&registry, &live).await {
+/// Makes a sandbox, or takes a spare one, and keeps it until it is gone.
+pub(super) async fn raise(
+    registry: Arc<Registry>,
+    live: Arc<Live>,
+    recipe: Recipe,
+    spare: Option<Given>,
+) {
+    match make(&registry, &live, &recipe, spare).await {
         Ok(sandbox) => {
             live.set_made(sandbox);
             live.change(Event::Made);
@@ -46,16 +52,40 @@ pub(super) async fn raise(registry: Arc<Registry>, live: Arc<Live>) {
     }
 }
 
-async fn make(registry: &Registry, live: &Live) -> Result<Arc<dyn Sandbox>, Failure> {
-    registry.store.insert(live.row()).await?;
-    let mut recipe = live.template.recipe.clone();
-    recipe.limits = registry.limits_of(live);
-    let network = lock(&live.network).clone();
-    if network != recipe.policy.network {
-        registry.store.set_network(live.id.clone(), network.clone()).await?;
-        recipe.policy.network = network;
+async fn make(
+    registry: &Registry,
+    live: &Live,
+    recipe: &Recipe,
+    spare: Option<Given>,
+) -> Result<Arc<dyn Sandbox>, Failure> {
+    let kept = remember(registry, live).await;
+    match (kept, spare) {
+        (Ok(()), None) => registry.backend.create(&live.id, recipe).await,
+        (Ok(()), Some(spare)) => {
+            if spare.opens
+                && let Err(failure) = spare.sandbox.set_network(&recipe.policy.network).await
+            {
+                let _ = spare.sandbox.end().await;
+                return Err(failure);
+            }
+            Ok(spare.sandbox)
+        }
+        (Err(failure), spare) => {
+            if let Some(spare) = spare {
+                let _ = spare.sandbox.end().await;
+            }
+            Err(failure)
+        }
     }
-    registry.backend.create(&live.id, &recipe).await
+}
+
+async fn remember(registry: &Registry, live: &Live) -> Result<(), Failure> {
+    registry.store.insert(live.row()).await?;
+    let network = lock(&live.network).clone();
+    if network != live.template.recipe.policy.network {
+        registry.store.set_network(live.id.clone(), network).await?;
+    }
+    Ok(())
 }
 
 /// Keeps a sandbox that is made until it is gone.

@@ -6,6 +6,7 @@
 mod context;
 mod exec;
 mod keeper;
+mod pool;
 mod program;
 mod registry;
 mod running;
@@ -31,4 +32,6 @@ pub struct Template {
     pub recipe: Recipe,
     /// The language of code that names none.
     pub language: Language,
+    /// Spare sandboxes that are kept ready; templates of one recipe share the largest number.
+    pub pool: usize,
 }

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use capsule_backend::sandbox::Sandboxes;
+use capsule_backend::sandbox::{Recipe, Sandboxes};
 use capsule_spec::{ByteSize, ErrorCode, Failure, Limits, Network, nearest};
 
+use super::pool::Spares;
 use super::sandbox::{Birth, lock};
 use super::{Live, Running, Template, keeper, kill_tree};
 use crate::log;
@@ -32,6 +33,7 @@ pub(crate) struct Registry {
     pub(crate) store: Store,
     pub(crate) bounds: Bounds,
     templates: BTreeMap<String, Arc<Template>>,
+    pub(super) spares: Spares,
     all: Mutex<All>,
 }
 
@@ -39,7 +41,6 @@ pub(crate) struct Registry {
 struct All {
     by_id: BTreeMap<String, Arc<Live>>,
     by_key: HashMap<(Arc<str>, String), Arc<Live>>,
-    limits: HashMap<String, ResourceLimits>,
 }
 
 /// A sandbox that is wanted.
@@ -67,7 +68,9 @@ impl Registry {
         bounds: Bounds,
     ) -> Self {
         let by_name = templates.into_iter().map(|one| (one.name.clone(), Arc::new(one)));
-        Self { backend, store, bounds, templates: by_name.collect(), all: Mutex::default() }
+        let templates: BTreeMap<_, _> = by_name.collect();
+        let spares = Spares::new(templates.values(), bounds.sandboxes);
+        Self { backend, store, bounds, templates, spares, all: Mutex::default() }
     }
 
     pub(crate) fn templates(&self) -> impl Iterator<Item = &Arc<Template>> {
@@ -86,6 +89,11 @@ impl Registry {
         let ids = all.by_id.values();
         let ours = ids.filter(|live| &*live.owner == owner);
         ours.filter(|live| after.is_none_or(|after| live.id.as_str() > after)).cloned().collect()
+    }
+
+    /// How many sandboxes there are.
+    pub(super) fn count(&self) -> usize {
+        lock(&self.all).by_id.len()
     }
 
     /// Every sandbox.
@@ -129,9 +137,13 @@ impl Registry {
         let ours = all.by_id.values().filter(|live| live.owner == order.owner).count();
         too_many(all.by_id.len(), self.bounds.sandboxes)?;
         too_many(ours, self.bounds.sandboxes_each)?;
-        let id = new_id();
+        let recipe = recipe(&template, &order);
+        let (id, spare) = match self.spares.take_for(&recipe, &template.recipe.policy.network) {
+            Some((id, spare)) => (id, Some(spare)),
+            None => (new_id(), None),
+        };
         let live = Arc::new(Live::new(Birth {
-            id: id.clone(),
+            id,
             owner: order.owner,
             network: order.network.unwrap_or_else(|| template.recipe.policy.network.clone()),
             template,
@@ -144,9 +156,10 @@ impl Registry {
             state: State::Creating,
             lease: Lease::new(now, order.life, order.idle),
         }));
-        all.limits.insert(id, order.limits);
         all.add(&live);
-        tokio::spawn(keeper::raise(Arc::clone(self), Arc::clone(&live)));
+        drop(all);
+        self.spares.look();
+        tokio::spawn(keeper::raise(Arc::clone(self), Arc::clone(&live), recipe, spare));
         Ok(live)
     }
 
@@ -164,27 +177,10 @@ impl Registry {
         })
     }
 
-    /// The limits of a sandbox that is being made.
-    pub(super) fn limits_of(&self, live: &Live) -> Limits {
-        let wanted = lock(&self.all).limits.remove(&live.id).unwrap_or_default();
-        let mut limits = live.template.recipe.limits.clone();
-        if let Some(bytes) = wanted.memory_bytes {
-            limits.memory = ByteSize::from_bytes(bytes);
-        }
-        if let Some(bytes) = wanted.disk_bytes {
-            limits.disk = ByteSize::from_bytes(bytes);
-            limits.disk_inodes = Limits::inodes_for(limits.disk);
-        }
-        limits.max_pids = wanted.max_pids.unwrap_or(limits.max_pids);
-        limits.cpu_shares = wanted.cpu_shares.unwrap_or(limits.cpu_shares);
-        limits
-    }
-
     /// Nothing is left of it.
     pub(super) fn forget(&self, live: &Arc<Live>) {
         let mut all = lock(&self.all);
         all.by_id.remove(&live.id);
-        all.limits.remove(&live.id);
         if let Some(key) = &live.key {
             let key = (Arc::clone(&live.owner), key.clone());
             // A new sandbox may have it already.
@@ -192,6 +188,8 @@ impl Registry {
                 all.by_key.remove(&key);
             }
         }
+        drop(all);
+        self.spares.look();
     }
 
     /// Takes over what an earlier server left: what lives is kept, what does not is
@@ -266,13 +264,15 @@ impl Registry {
         for live in &all {
             live.change(Event::Delete);
         }
+        let spares = self.close_pools(patience);
         let gone = async {
             for live in &all {
                 let _ = live.watch().wait_for(|state| *state == State::Gone).await;
             }
         };
-        let _ = tokio::time::timeout(patience, gone).await;
-        all.iter().filter(|live| live.state() != State::Gone).count()
+        let (_, _) = tokio::join!(tokio::time::timeout(patience, gone), spares);
+        let spares: usize = self.pools().iter().map(|pool| pool.ready).sum();
+        all.iter().filter(|live| live.state() != State::Gone).count() + spares
     }
 }
 
@@ -283,6 +283,25 @@ impl All {
             self.by_key.insert((Arc::clone(&live.owner), key.clone()), Arc::clone(live));
         }
     }
+}
+
+/// What a sandbox is made of: the template's, but for what was asked for.
+fn recipe(template: &Template, order: &Order) -> Recipe {
+    let mut recipe = template.recipe.clone();
+    let (limits, wanted) = (&mut recipe.limits, &order.limits);
+    if let Some(bytes) = wanted.memory_bytes {
+        limits.memory = ByteSize::from_bytes(bytes);
+    }
+    if let Some(bytes) = wanted.disk_bytes {
+        limits.disk = ByteSize::from_bytes(bytes);
+        limits.disk_inodes = Limits::inodes_for(limits.disk);
+    }
+    limits.max_pids = wanted.max_pids.unwrap_or(limits.max_pids);
+    limits.cpu_shares = wanted.cpu_shares.unwrap_or(limits.cpu_shares);
+    if let Some(network) = &order.network {
+        recipe.policy.network = network.clone();
+    }
+    recipe
 }
 
 fn birth(row: SandboxRow, template: Arc<Template>, network: Option<Network>) -> Birth {

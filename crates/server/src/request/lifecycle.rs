@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use capsule_spec::{Failure, WallStatus};
 use serde::{Deserialize, Serialize};
 
-use super::NetworkPolicy;
 use super::check::{self, Checked, MOST_TIME, TTL};
+use super::{Language, NetworkPolicy};
 
 /// A sandbox to make.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -275,6 +275,20 @@ pub struct TemplatesAnswer {
 pub struct TemplateAnswer {
     /// Its name.
     pub name: String,
+    /// The language of code that names none.
+    pub language: Language,
     /// Its limits.
     pub limits: ResourceLimits,
+    /// Its spare sandboxes; templates that differ only in their language share them.
+    pub pool: PoolAnswer,
+}
+
+/// Sandboxes that are kept ready for who asks next.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PoolAnswer {
+    /// How many there are to be.
+    pub size: usize,
+    /// How many there are.
+    pub ready: usize,
 }

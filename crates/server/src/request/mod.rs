@@ -26,8 +26,8 @@ pub use files::{
 };
 pub use install::{Install, Manager};
 pub use lifecycle::{
-    Create, Created, Delete, Done, Extend, Get, List, ListAnswer, Pause, ResourceLimits, Resume,
-    SandboxAnswer, TemplateAnswer, Templates, TemplatesAnswer,
+    Create, Created, Delete, Done, Extend, Get, List, ListAnswer, Pause, PoolAnswer,
+    ResourceLimits, Resume, SandboxAnswer, TemplateAnswer, Templates, TemplatesAnswer,
 };
 pub use network::{NetworkPolicy, SetNetwork};
 pub use observe::{Discover, LogEntry, Logs, LogsAnswer, Stats, StatsAnswer, Watch, WatchEvent};

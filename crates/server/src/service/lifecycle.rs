@@ -10,8 +10,8 @@ use super::{Caller, Service};
 use crate::live::{Live, Order, lock};
 use crate::model::{Event, State, rfc3339};
 use crate::request::{
-    Create, Created, Done, Extend, List, ListAnswer, NetworkPolicy, ResourceLimits, SandboxAnswer,
-    TemplateAnswer, TemplatesAnswer,
+    Create, Created, Done, Extend, List, ListAnswer, NetworkPolicy, PoolAnswer, ResourceLimits,
+    SandboxAnswer, TemplateAnswer, TemplatesAnswer,
 };
 use crate::rpc::{Kind, Refusal};
 
@@ -140,15 +140,22 @@ impl Service {
     }
 
     pub(super) fn templates(&self) -> TemplatesAnswer {
+        let pools = self.registry.pools();
         let describe = |template: &Arc<crate::live::Template>| {
+            let pool = pools.iter().find(|pool| pool.templates.contains(&template.name));
             let limits = &template.recipe.limits;
             TemplateAnswer {
                 name: template.name.clone(),
+                language: template.language,
                 limits: ResourceLimits {
                     memory_bytes: Some(limits.memory.bytes()),
                     disk_bytes: Some(limits.disk.bytes()),
                     max_pids: Some(limits.max_pids),
                     cpu_shares: Some(limits.cpu_shares),
+                },
+                pool: PoolAnswer {
+                    size: pool.map_or(0, |pool| pool.size),
+                    ready: pool.map_or(0, |pool| pool.ready),
                 },
             }
         };
