@@ -13,6 +13,7 @@ mod network;
 mod pools;
 mod server;
 mod survival;
+mod templates;
 
 use server::Serve;
 

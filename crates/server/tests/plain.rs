@@ -70,6 +70,7 @@ fn templates_with(pool: usize) -> Vec<Template> {
         name: name.to_owned(),
         recipe: support::recipe(),
         language,
+        description: None,
         pool,
     };
     vec![template("shell", Language::Shell), template("python", Language::Python)]

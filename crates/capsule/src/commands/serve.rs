@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use capsule_backend::sandbox::{Recipe, Root};
 use capsule_server::request::Language;
-use capsule_server::{Listen, ServeError, Server, Settings, Template};
+use capsule_server::{Listen, ServeError, Server, Settings, Template, templates as configuration};
 use capsule_spec::{ErrorCode, Failure, Limits, Policy};
 use clap::{Args, ValueEnum};
 
@@ -32,6 +32,10 @@ pub(crate) struct Serve {
     /// state folder]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Configuration file with templates [default: capsule.toml in the folder for the state, if
+    /// it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Demand an API key on loopback, too
     #[arg(long)]
     require_key: bool,
@@ -97,8 +101,9 @@ impl Serve {
         let stop = sys::stop_signals().map_err(|error| {
             Failure::new(ErrorCode::SystemFailure, format!("signals cannot be caught: {error}"))
         })?;
-        let templates = templates(self.pool);
+        let (built_in, config) = (templates(self.pool), self.config.clone());
         let settings = self.settings()?;
+        let templates = configured(config, &settings.data, built_in)?;
         program::threads()?.block_on(async {
             let server = Server::start(settings, wire::sandboxes, templates);
             let server = server.await.map_err(|error: ServeError| Failure::from(error))?;
@@ -146,6 +151,19 @@ pub(super) fn data(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
     }
 }
 
+/// With what a configuration file says of templates.
+fn configured(
+    named: Option<PathBuf>,
+    data: &Path,
+    built_in: Vec<Template>,
+) -> Result<Vec<Template>, Failure> {
+    let usual = || Some(data.join(configuration::NAME)).filter(|file| file.exists());
+    match named.or_else(usual) {
+        Some(file) => configuration::load(&file, built_in),
+        None => Ok(built_in),
+    }
+}
+
 /// The host's own toolchains; what is not installed here is not there inside.
 fn templates(pool: usize) -> Vec<Template> {
     let languages = [
@@ -163,6 +181,7 @@ fn templates(pool: usize) -> Vec<Template> {
             require: Vec::new(),
         },
         language,
+        description: None,
         pool,
     };
     languages.map(template).into()

@@ -10,4 +10,5 @@ mod limits;
 mod place;
 mod processes;
 mod returning;
+mod roots;
 mod terminals;

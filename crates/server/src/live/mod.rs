@@ -32,6 +32,8 @@ pub struct Template {
     pub recipe: Recipe,
     /// The language of code that names none.
     pub language: Language,
+    /// For people.
+    pub description: Option<String>,
     /// Spare sandboxes that are kept ready; templates of one recipe share the largest number.
     pub pool: usize,
 }

@@ -277,6 +277,11 @@ pub struct TemplateAnswer {
     pub name: String,
     /// The language of code that names none.
     pub language: Language,
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// `host`: the host's system directories; `directory`: other files; `image`.
+    pub root: &'static str,
     /// Its limits.
     pub limits: ResourceLimits,
     /// Its spare sandboxes; templates that differ only in their language share them.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use capsule_backend::sandbox::Root;
 use capsule_spec::{ErrorCode, Failure};
 
 use super::{Caller, Service};
@@ -147,6 +148,13 @@ impl Service {
             TemplateAnswer {
                 name: template.name.clone(),
                 language: template.language,
+                description: template.description.clone(),
+                // Where on the host is nobody's business who asks.
+                root: match template.recipe.root {
+                    Root::Host => "host",
+                    Root::Directory(_) => "directory",
+                    Root::Image(_) => "image",
+                },
                 limits: ResourceLimits {
                     memory_bytes: Some(limits.memory.bytes()),
                     disk_bytes: Some(limits.disk.bytes()),
