@@ -40,6 +40,11 @@ fn e1016_unknown_process() {
 }
 
 #[test]
+fn e1017_unknown_snapshot() {
+    refused(&Serve::start(&[]), "deleteSnapshot", json!({ "snapshot": "none" }), "E1017");
+}
+
+#[test]
 fn e3010_missing_file() {
     let serve = Serve::start(&[]);
     let id = serve.create();

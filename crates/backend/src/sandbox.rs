@@ -123,7 +123,14 @@ pub trait Sandbox: Send + Sync {
     /// As from the system calls.
     fn change<'a>(&'a self, change: &'a Change) -> Pending<'a, Result<(), Failure>>;
 
-    /// Stops all its processes where they are, or lets them go on.
+    /// Ends every process in it, also those that programs left behind.
+    ///
+    /// # Errors
+    /// It has ended, or is paused.
+    fn kill_all(&self) -> Pending<'_, Result<(), Failure>>;
+
+    /// Stops all its processes where they are, or lets them go on. Its private files can be
+    /// listed, told about and read while they stand still.
     ///
     /// # Errors
     /// When the host has no way to.

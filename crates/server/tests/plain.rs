@@ -53,6 +53,7 @@ fn settings(data: &std::path::Path) -> Settings {
         sandboxes: 1_000,
         sandboxes_each: 1_000,
         processes: 64,
+        snapshot_bytes: 64 << 20,
         rate: 1_000,
         open_network: false,
         indexes: indexes(),

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use capsule_backend::sandbox::{Recipe, Root};
 use capsule_server::request::Language;
 use capsule_server::{Listen, ServeError, Server, Settings, Template, templates as configuration};
-use capsule_spec::{ErrorCode, Failure, Limits, Policy};
+use capsule_spec::{ByteSize, ErrorCode, Failure, Limits, Policy, parse_size};
 use clap::{Args, ValueEnum};
 
 use crate::{answer, program, wire};
@@ -57,6 +57,9 @@ pub(crate) struct Serve {
     /// Processes started from outside that run in one sandbox at one time
     #[arg(long, value_name = "COUNT", default_value_t = 64)]
     max_processes: usize,
+    /// Size of all snapshots of one API key together
+    #[arg(long, value_name = "SIZE", default_value = "10GiB", value_parser = parse_size)]
+    max_snapshots_per_key: ByteSize,
     /// Requests a second of one API key; twice as many at once
     #[arg(long, value_name = "COUNT", default_value_t = 1_000)]
     rate: u32,
@@ -126,6 +129,7 @@ impl Serve {
             sandboxes: self.max_sandboxes,
             sandboxes_each: self.max_sandboxes_per_key,
             processes: self.max_processes,
+            snapshot_bytes: self.max_snapshots_per_key.bytes(),
             rate: self.rate.max(1),
             open_network: self.allow_open_network,
             indexes: packages::indexes(&self.package_index, &self.package_host, &variable)?,

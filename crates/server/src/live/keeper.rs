@@ -17,7 +17,7 @@ use capsule_backend::sandbox::{Recipe, Sandbox};
 use capsule_spec::{ErrorCode, Failure};
 
 use super::pool::Given;
-use super::{Live, Registry, lock};
+use super::{Fill, Live, Registry, lock};
 use crate::log;
 use crate::model::{Event, State};
 
@@ -29,16 +29,22 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 const REMOVAL: Duration = Duration::from_secs(30);
 
 /// Makes a sandbox, or takes a spare one, and keeps it until it is gone.
-pub(super) async fn raise(
-    registry: Arc<Registry>,
-    live: Arc<Live>,
-    recipe: Recipe,
-    spare: Option<Given>,
-) {
-    match make(&registry, &live, &recipe, spare).await {
+pub(super) async fn raise(registry: Arc<Registry>, live: Arc<Live>, making: Making) {
+    let Making { recipe, spare, fill } = making;
+    match make(&registry, &live, &recipe, spare, fill.is_some()).await {
         Ok(sandbox) => {
             live.set_made(sandbox);
-            live.change(Event::Made);
+            let filled = match fill {
+                Some(fill) => filled(&registry, &live, fill).await,
+                None => Ok(()),
+            };
+            match filled {
+                Ok(()) => live.change(Event::Made),
+                Err(failure) => {
+                    live.set_failure(failure);
+                    live.change(Event::Delete)
+                }
+            };
             keep(registry, live).await;
         }
         Err(failure) => {
@@ -52,13 +58,31 @@ pub(super) async fn raise(
     }
 }
 
+/// What a sandbox is made of.
+pub(super) struct Making {
+    pub(super) recipe: Recipe,
+    pub(super) spare: Option<Given>,
+    pub(super) fill: Option<Fill>,
+}
+
+/// Puts files into it, unless somebody deletes it meanwhile.
+async fn filled(registry: &Registry, live: &Arc<Live>, fill: Fill) -> Result<(), Failure> {
+    let mut states = live.watch();
+    tokio::select! {
+        done = fill(live.hold()) => done?,
+        _ = states.wait_for(|state| *state != State::Creating) => return Err(super::ended()),
+    }
+    Ok(registry.store.set_unfinished(live.id.clone(), false).await?)
+}
+
 async fn make(
     registry: &Registry,
     live: &Live,
     recipe: &Recipe,
     spare: Option<Given>,
+    is_filled: bool,
 ) -> Result<Arc<dyn Sandbox>, Failure> {
-    let kept = remember(registry, live).await;
+    let kept = remember(registry, live, is_filled).await;
     match (kept, spare) {
         (Ok(()), None) => registry.backend.create(&live.id, recipe).await,
         (Ok(()), Some(spare)) => {
@@ -79,8 +103,11 @@ async fn make(
     }
 }
 
-async fn remember(registry: &Registry, live: &Live) -> Result<(), Failure> {
+async fn remember(registry: &Registry, live: &Live, is_filled: bool) -> Result<(), Failure> {
     registry.store.insert(live.row()).await?;
+    if is_filled {
+        registry.store.set_unfinished(live.id.clone(), true).await?;
+    }
     let network = lock(&live.network).clone();
     if network != live.template.recipe.policy.network {
         registry.store.set_network(live.id.clone(), network).await?;

@@ -19,9 +19,14 @@ pub(crate) use registry::{AdoptError, Bounds, Order, Registry};
 pub(crate) use running::{Attached, Heard, Running};
 pub(crate) use sandbox::{Foreground, InUse, Live, ended, lock};
 
+use capsule_backend::guest::Pending;
 use capsule_backend::sandbox::Recipe;
+use capsule_spec::Failure;
 
 use crate::request::Language;
+
+/// What puts files into a sandbox that nobody uses yet.
+pub(crate) type Fill = Box<dyn FnOnce(InUse) -> Pending<'static, Result<(), Failure>> + Send>;
 
 /// A named recipe for sandboxes.
 #[derive(Clone, Debug)]

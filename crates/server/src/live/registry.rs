@@ -10,7 +10,7 @@ use capsule_spec::{ByteSize, ErrorCode, Failure, Limits, Network, nearest};
 
 use super::pool::Spares;
 use super::sandbox::{Birth, lock};
-use super::{Live, Running, Template, keeper, kill_tree};
+use super::{Fill, Live, Running, Template, keeper, kill_tree};
 use crate::log;
 use crate::model::{Event, Lease, State, new_id};
 use crate::request::{ResourceLimits, no_sandbox};
@@ -56,6 +56,8 @@ pub(crate) struct Order {
     pub(crate) limits: ResourceLimits,
     /// None: the template's.
     pub(crate) network: Option<Network>,
+    /// The files it begins with.
+    pub(crate) fill: Option<Fill>,
     /// The request as text.
     pub(crate) request: String,
 }
@@ -159,7 +161,8 @@ impl Registry {
         all.add(&live);
         drop(all);
         self.spares.look();
-        tokio::spawn(keeper::raise(Arc::clone(self), Arc::clone(&live), recipe, spare));
+        let making = keeper::Making { recipe, spare, fill: order.fill };
+        tokio::spawn(keeper::raise(Arc::clone(self), Arc::clone(&live), making));
         Ok(live)
     }
 
@@ -200,8 +203,13 @@ impl Registry {
     pub(crate) async fn adopt(self: &Arc<Self>) -> Result<(), AdoptError> {
         let mut kept = Vec::new();
         let mut networks = self.store.networks().await?;
+        let unfinished = self.store.unfinished().await?;
         for row in self.store.sandboxes().await? {
-            let found = self.backend.adopt(&row.id).await?;
+            // Nobody was told of a sandbox whose files are not complete, or that they are.
+            let found = match unfinished.contains(&row.id) {
+                true => None,
+                false => self.backend.adopt(&row.id).await?,
+            };
             let template = self.templates.get(&row.template).cloned();
             let (Some(sandbox), Some(template)) = (found, template) else {
                 log::warn("sandbox lost", &[("sandbox", &row.id), ("owner", &row.owner)]);
@@ -211,6 +219,13 @@ impl Registry {
             kept.push(row.id.clone());
             let network = networks.remove(&row.id);
             let live = Arc::new(Live::new(birth(row, template, network.clone())));
+            if live.state() == State::Ready {
+                // The earlier server may have died while it made them stand still.
+                if let Err(failure) = sandbox.freeze(false).await {
+                    let facts = [("sandbox", live.id.as_str()), ("error", &failure.message)];
+                    log::warn("sandbox not let go on", &facts);
+                }
+            }
             live.set_made(sandbox);
             self.adopt_network(&live, network).await?;
             self.adopt_processes(&live).await?;

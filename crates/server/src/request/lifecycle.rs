@@ -42,6 +42,9 @@ pub struct Create {
     /// Its network, if not the template's.
     #[serde(default)]
     pub network: Option<NetworkPolicy>,
+    /// The snapshot whose files it begins with.
+    #[serde(default)]
+    pub snapshot: Option<String>,
 }
 
 /// Limits of all processes of a sandbox together.
@@ -79,6 +82,9 @@ impl Checked for Create {
         }
         if let Some(key) = &self.key {
             check::range("the length of key", key.len() as u64, 1, 255)?;
+        }
+        if let Some(snapshot) = &self.snapshot {
+            super::snapshots::snapshot_id(snapshot)?;
         }
         check::environment(&self.env)?;
         check::labels("labels", &self.labels)?;

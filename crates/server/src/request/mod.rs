@@ -12,6 +12,7 @@ mod network;
 mod observe;
 mod parse;
 mod processes;
+mod snapshots;
 mod table;
 
 pub use check::{
@@ -35,6 +36,12 @@ pub use processes::{
     Attach, CloseInput, ExecStream, Exit, Exited, Input, Kill, ListProcesses, OutputEvent,
     ProcessAnswer, ProcessesAnswer, Resize, Size, Start, Started, Wait,
 };
+pub use snapshots::{
+    CloneSandbox, DeleteSnapshot, Restore, Snapshot, SnapshotAnswer, SnapshotInfo, Snapshots,
+    SnapshotsAnswer,
+};
 pub use table::{Answers, Method, Request, RequestError};
+
+pub(crate) use snapshots::no_snapshot;
 
 pub(crate) use check::{absolute, decoded, environment as check_environment, no_sandbox};

@@ -8,7 +8,7 @@ use capsule_backend::sandbox::Root;
 use capsule_spec::{ErrorCode, Failure};
 
 use super::{Caller, Service};
-use crate::live::{Live, Order, lock};
+use crate::live::{Fill, Live, Order, lock};
 use crate::model::{Event, State, rfc3339};
 use crate::request::{
     Create, Created, Done, Extend, List, ListAnswer, NetworkPolicy, PoolAnswer, ResourceLimits,
@@ -21,15 +21,32 @@ const REMOVAL: Duration = Duration::from_secs(30);
 
 impl Service {
     pub(super) async fn create(&self, caller: &Caller, create: Create) -> Result<Created, Refusal> {
+        let fill = match &create.snapshot {
+            Some(snapshot) => Some(self.filling(caller, snapshot).await?),
+            None => None,
+        };
+        self.create_filled(caller, create, fill, "").await
+    }
+
+    /// Creates a sandbox that begins with files; `from` says whose, to tell requests with one
+    /// key apart.
+    pub(super) async fn create_filled(
+        &self,
+        caller: &Caller,
+        create: Create,
+        fill: Option<Fill>,
+        from: &str,
+    ) -> Result<Created, Refusal> {
         let request = format!(
-            "{} {:?} {:?} {:?} {:?} {:?} {:?}",
+            "{} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {from:?}",
             create.template,
             create.idle_ms,
             create.env,
             create.labels,
             create.metadata,
             create.limits,
-            create.network
+            create.network,
+            create.snapshot
         );
         let network = create.network.map(|policy| self.allowed(&policy)).transpose()?;
         let order = Order {
@@ -43,6 +60,7 @@ impl Service {
             key: create.key,
             limits: create.limits,
             network,
+            fill,
             // Environments hold secrets; what is compared need not be readable.
             request: blake3::hash(request.as_bytes()).to_hex().to_string(),
         };
@@ -114,6 +132,7 @@ impl Service {
         frozen: bool,
     ) -> Result<SandboxAnswer, Refusal> {
         let live = self.find(caller, id)?;
+        let _turn = live.turn.lock().await;
         let event = if frozen { Event::Pause } else { Event::Resume };
         if live.state().after(event).is_none() {
             let state = live.state().name();

@@ -53,3 +53,21 @@ CREATE TABLE IF NOT EXISTS networks (
     sandbox TEXT PRIMARY KEY,
     network TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS snapshots (
+    id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    name TEXT,
+    sandbox TEXT NOT NULL,
+    template TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    files INTEGER NOT NULL,
+    labels TEXT NOT NULL,
+    content TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Sandboxes whose files are being written.
+CREATE TABLE IF NOT EXISTS unfinished (
+    sandbox TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;

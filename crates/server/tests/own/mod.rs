@@ -6,6 +6,7 @@ mod limits;
 mod network;
 mod pools;
 mod restart;
+mod snapshots;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -213,6 +213,13 @@ impl Sandbox for Folder {
         Box::pin(async move { changed })
     }
 
+    fn kill_all(&self) -> Pending<'_, Result<(), Failure>> {
+        for process in self.processes.lock().unwrap().iter() {
+            process.kill(libc::SIGKILL);
+        }
+        Box::pin(async { Ok(()) })
+    }
+
     fn freeze(&self, frozen: bool) -> Pending<'_, Result<(), Failure>> {
         let signal = if frozen { libc::SIGSTOP } else { libc::SIGCONT };
         for process in self.processes.lock().unwrap().iter() {
