@@ -47,6 +47,11 @@ fn e2011_server_that_is_not_there() {
 }
 
 #[test]
+fn e1017_unknown_snapshot() {
+    refused(&Serve::start(&[]), "deleteSnapshot", json!({ "snapshot": "none" }), "E1017");
+}
+
+#[test]
 fn e3010_missing_file() {
     let serve = Serve::start(&[]);
     let id = serve.create();

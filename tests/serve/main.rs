@@ -13,8 +13,10 @@ mod errors;
 mod faults;
 mod network;
 mod notices;
+mod pools;
 mod server;
 mod survival;
+mod templates;
 
 use server::Serve;
 

@@ -55,7 +55,7 @@ pub trait Sandboxes: Send + Sync {
 pub type Made = Result<Arc<dyn Sandbox>, Failure>;
 
 /// What a sandbox is made of.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe {
     /// What its processes find at `/`.
     pub root: Root,
@@ -138,7 +138,14 @@ pub trait Sandbox: Send + Sync {
         Box::pin(async move { Err(Failure::new(ErrorCode::ConflictingOptions, message)) })
     }
 
-    /// Stops all its processes where they are, or lets them go on.
+    /// Ends every process in it, also those that programs left behind.
+    ///
+    /// # Errors
+    /// It has ended, or is paused.
+    fn kill_all(&self) -> Pending<'_, Result<(), Failure>>;
+
+    /// Stops all its processes where they are, or lets them go on. Its private files can be
+    /// listed, told about and read while they stand still.
     ///
     /// # Errors
     /// When the host has no way to.

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use capsule_spec::Mount;
+
 use crate::cgroup::Layout;
 use crate::sys;
 
@@ -30,6 +32,8 @@ pub struct Host {
     pub system: Vec<Entry>,
     /// What a jail may see of `/etc`.
     pub etc: Vec<Entry>,
+    /// A directory that these two are looked up in, in place of the host's root.
+    pub base: Option<Mount>,
     /// Which control groups can be used.
     pub cgroups: Layout,
     /// The resolver configuration, for tasks that share the network.
@@ -88,6 +92,7 @@ impl Host {
             landlock: sys::landlock_version(),
             system: SYSTEM.iter().filter_map(|name| entry("/", name)).collect(),
             etc: etc(),
+            base: None,
             cgroups: Layout::find(),
             resolv_conf: shares_network.then(|| fs::read("/etc/resolv.conf").ok()).flatten(),
         }

@@ -22,6 +22,7 @@ mod server;
 mod service;
 mod store;
 mod tar;
+pub mod templates;
 mod transport;
 mod webhook;
 

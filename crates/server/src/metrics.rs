@@ -83,6 +83,7 @@ impl Metrics {
             let count = all.iter().filter(|live| live.state() == state).count();
             let _ = writeln!(text, "capsule_sandboxes{{state=\"{}\"}} {count}", state.name());
         }
+        pools_text(&mut text, registry);
         let processes = all.iter().map(|live| live.running() as u64).sum();
         for (name, kind, help, value) in [
             ("capsule_processes", "gauge", "Processes that run.", processes),
@@ -145,6 +146,28 @@ impl Metrics {
                 method.seconds
             );
         }
+    }
+}
+
+fn pools_text(text: &mut String, registry: &Registry) {
+    let pools = registry.pools();
+    for (name, help) in [
+        ("capsule_pool_size", "Spare sandboxes there are to be."),
+        ("capsule_pool_ready", "Spare sandboxes there are."),
+    ] {
+        header(text, name, "gauge", help);
+        for pool in pools.iter().filter(|pool| pool.size > 0) {
+            let value = if name.ends_with("size") { pool.size } else { pool.ready };
+            let _ = writeln!(text, "{name}{{templates=\"{}\"}} {value}", pool.templates.join(","));
+        }
+    }
+    let (taken, missed) = registry.pool_counts();
+    for (name, help, value) in [
+        ("capsule_pool_taken_total", "Sandboxes that were a spare before.", taken),
+        ("capsule_pool_missed_total", "Sandboxes that no spare was ready for.", missed),
+    ] {
+        header(text, name, "counter", help);
+        let _ = writeln!(text, "{name} {value}");
     }
 }
 

@@ -21,7 +21,7 @@ use crate::log;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::service::{PackageIndexes, Permits, Service};
-use crate::store::{Folder, Store, StoreError};
+use crate::store::{Contents, Folder, Store, StoreError};
 use crate::transport::{Doors, Http, Listener, accept};
 use crate::webhook::{Sender, WebhookRules, deliver};
 
@@ -54,6 +54,8 @@ pub struct Settings {
     pub sandboxes_each: usize,
     /// Running processes of one sandbox that were started from outside.
     pub processes: usize,
+    /// Bytes of all snapshots of one key.
+    pub snapshot_bytes: u64,
     /// Requests a second of one key; twice as many at once.
     pub rate: u32,
     /// Whether a sandbox may have the host's network.
@@ -153,6 +155,7 @@ impl Server {
             processes: settings.processes,
         };
         let registry = Arc::new(Registry::new(backend, store.clone(), templates, bounds));
+        let contents = contents(&folder, &store).await?;
         // Before anybody can ask for anything.
         registry.adopt().await.map_err(|error| match error {
             AdoptError::Store(error) => ServeError::Store(error),
@@ -167,6 +170,8 @@ impl Server {
             store: store.clone(),
             metrics,
             memory: Memory::new(MEMORY),
+            contents,
+            snapshot_bytes: settings.snapshot_bytes,
             permits: Permits {
                 open_network: settings.open_network,
                 indexes: settings.indexes.clone(),
@@ -185,6 +190,7 @@ impl Server {
             sockets: Arc::new(Semaphore::new(SOCKETS)),
         });
         let address = listener.address();
+        registry.open_pools();
         log::info("listening", &[("address", &address)]);
         Ok(Self { settings, address, listener, http, registry, doors, _folder: folder })
     }
@@ -206,7 +212,8 @@ impl Server {
             log::warn("requests were cut off", &[]);
         }
         if self.settings.keep_sandboxes {
-            return true;
+            // Spares are nobody's: the next server makes its own.
+            return self.registry.close_pools(REMOVAL).await;
         }
         let left = self.registry.end_all(REMOVAL).await;
         if left > 0 {
@@ -214,6 +221,17 @@ impl Server {
         }
         left == 0
     }
+}
+
+/// The snapshots' folder, without what an earlier server was interrupted in.
+async fn contents(folder: &Folder, store: &Store) -> Result<Contents, StoreError> {
+    let failed = |source| StoreError::Folder { path: folder.path().display().to_string(), source };
+    let contents = Contents::open(folder.path()).map_err(failed)?;
+    let removed = contents.clear(&store.contents().await?).map_err(failed)?;
+    if removed > 0 {
+        log::warn("contents of no snapshot removed", &[("count", &removed.to_string())]);
+    }
+    Ok(contents)
 }
 
 fn needs_key(settings: &Settings, folder: &Folder) -> Result<bool, ServeError> {

@@ -53,6 +53,7 @@ fn settings(data: &std::path::Path) -> Settings {
         sandboxes: 1_000,
         sandboxes_each: 1_000,
         processes: 64,
+        snapshot_bytes: 64 << 20,
         rate: 1_000,
         open_network: false,
         indexes: indexes(),
@@ -62,10 +63,17 @@ fn settings(data: &std::path::Path) -> Settings {
 }
 
 fn templates() -> Vec<Template> {
+    templates_with(0)
+}
+
+/// Both have the same recipe, and so one pool.
+fn templates_with(pool: usize) -> Vec<Template> {
     let template = |name: &str, language| Template {
         name: name.to_owned(),
         recipe: support::recipe(),
         language,
+        description: None,
+        pool,
     };
     vec![template("shell", Language::Shell), template("python", Language::Python)]
 }

@@ -10,8 +10,10 @@ use std::process::ExitCode;
 
 use capsule_backend::sandbox::{Recipe, Root};
 use capsule_server::request::Language;
-use capsule_server::{Listen, ServeError, Server, Settings, Template, WebhookRules};
-use capsule_spec::{ErrorCode, Failure, HostRule, Limits, Policy};
+use capsule_server::{
+    Listen, ServeError, Server, Settings, Template, WebhookRules, templates as configuration,
+};
+use capsule_spec::{ByteSize, ErrorCode, Failure, HostRule, Limits, Policy, parse_size};
 use clap::{Args, ValueEnum};
 
 use crate::{answer, program, wire};
@@ -32,6 +34,10 @@ pub(crate) struct Serve {
     /// state folder]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Configuration file with templates [default: capsule.toml in the folder for the state, if
+    /// it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Demand an API key on loopback, too
     #[arg(long)]
     require_key: bool,
@@ -47,9 +53,15 @@ pub(crate) struct Serve {
     /// Sandboxes of one API key at one time
     #[arg(long, value_name = "COUNT", default_value_t = 1_000)]
     max_sandboxes_per_key: usize,
+    /// Spare sandboxes that are kept ready for who asks next
+    #[arg(long, value_name = "COUNT", default_value_t = 2)]
+    pool: usize,
     /// Processes started from outside that run in one sandbox at one time
     #[arg(long, value_name = "COUNT", default_value_t = 64)]
     max_processes: usize,
+    /// Size of all snapshots of one API key together
+    #[arg(long, value_name = "SIZE", default_value = "10GiB", value_parser = parse_size)]
+    max_snapshots_per_key: ByteSize,
     /// Requests a second of one API key; twice as many at once
     #[arg(long, value_name = "COUNT", default_value_t = 1_000)]
     rate: u32,
@@ -97,9 +109,11 @@ impl Serve {
         let stop = sys::stop_signals().map_err(|error| {
             Failure::new(ErrorCode::SystemFailure, format!("signals cannot be caught: {error}"))
         })?;
+        let (built_in, config) = (templates(self.pool), self.config.clone());
         let settings = self.settings()?;
+        let templates = configured(config, &settings.data, built_in)?;
         program::threads()?.block_on(async {
-            let server = Server::start(settings, wire::sandboxes, templates());
+            let server = Server::start(settings, wire::sandboxes, templates);
             let server = server.await.map_err(|error: ServeError| Failure::from(error))?;
             // A program that starts a server on port 0 reads here where it is.
             let _ = answer::give(&format!("{}\n", server.address()));
@@ -120,6 +134,7 @@ impl Serve {
             sandboxes: self.max_sandboxes,
             sandboxes_each: self.max_sandboxes_per_key,
             processes: self.max_processes,
+            snapshot_bytes: self.max_snapshots_per_key.bytes(),
             rate: self.rate.max(1),
             open_network: self.allow_open_network,
             webhooks: WebhookRules { allowed: self.allow_webhook, ..WebhookRules::default() },
@@ -146,8 +161,21 @@ pub(super) fn data(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
     }
 }
 
+/// With what a configuration file says of templates.
+fn configured(
+    named: Option<PathBuf>,
+    data: &Path,
+    built_in: Vec<Template>,
+) -> Result<Vec<Template>, Failure> {
+    let usual = || Some(data.join(configuration::NAME)).filter(|file| file.exists());
+    match named.or_else(usual) {
+        Some(file) => configuration::load(&file, built_in),
+        None => Ok(built_in),
+    }
+}
+
 /// The host's own toolchains; what is not installed here is not there inside.
-fn templates() -> Vec<Template> {
+fn templates(pool: usize) -> Vec<Template> {
     let languages = [
         ("python", Language::Python),
         ("node", Language::JavaScript),
@@ -163,6 +191,8 @@ fn templates() -> Vec<Template> {
             require: Vec::new(),
         },
         language,
+        description: None,
+        pool,
     };
     languages.map(template).into()
 }

@@ -32,6 +32,8 @@ pub(crate) struct Inside<'a> {
     item: Cell<u16>,
     /// Trees of the caller's mounts, opened here when the supervisor could not.
     trees: &'a [Cell<Option<RawFd>>],
+    /// The other root, attached below the private one.
+    base: Option<OwnedFd>,
     io_counters: Option<OwnedFd>,
 }
 
@@ -137,7 +139,8 @@ pub(crate) fn become_resident(
     control: BorrowedFd<'_>,
     trees: &[Cell<Option<RawFd>>],
 ) -> ! {
-    build(&mut Inside { prepared, control, item: Cell::new(0), trees, io_counters: None });
+    let item = Cell::new(0);
+    build(&mut Inside { prepared, control, item, trees, base: None, io_counters: None });
     capsule_init::resident::run(settings)
 }
 
@@ -148,7 +151,8 @@ pub(crate) fn become_init(
     control: BorrowedFd<'_>,
     trees: &[Cell<Option<RawFd>>],
 ) -> ! {
-    let mut inside = Inside { prepared, control, item: Cell::new(0), trees, io_counters: None };
+    let item = Cell::new(0);
+    let mut inside = Inside { prepared, control, item, trees, base: None, io_counters: None };
     build(&mut inside);
     let first = STEPS.len() as u16;
     capsule_init::run(

@@ -21,6 +21,8 @@ pub(crate) struct Prepared {
     pub(crate) keep: Vec<RawFd>,
     /// Options of the private tmpfs.
     pub(crate) tmpfs: CString,
+    /// The other root, if there is one.
+    pub(crate) base: Option<PreparedMount>,
     pub(crate) root: Vec<PreparedStep>,
     pub(crate) mounts: Vec<PreparedMount>,
     pub(crate) landlock: Rules,
@@ -39,6 +41,7 @@ pub(crate) enum PreparedStep {
     Link { path: CString, target: CString },
     File { path: CString, contents: Vec<u8> },
     System { source: CString, path: CString, is_directory: bool },
+    Base { path: CString, is_directory: bool },
 }
 
 /// A mount of the caller.
@@ -80,6 +83,7 @@ impl Prepared {
                 plan.limits.disk.bytes(),
                 plan.limits.disk_inodes
             )),
+            base: None,
             root: plan.root.iter().map(prepare).collect(),
             mounts,
             landlock: Rules::new(plan.landlock, writable.into_iter()),
@@ -110,5 +114,8 @@ fn prepare(step: &RootStep) -> PreparedStep {
             path: c_string(path),
             is_directory: *is_directory,
         },
+        RootStep::Base { path, is_directory } => {
+            PreparedStep::Base { path: c_string(path), is_directory: *is_directory }
+        }
     }
 }

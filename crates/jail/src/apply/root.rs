@@ -39,6 +39,12 @@ pub(super) fn open_sources(inside: &mut Inside<'_>) -> io::Result<()> {
             inside.trees[index].set(Some(tree.into_raw_fd()));
         }
     }
+    if let Some(base) = &inside.prepared.base
+        && base.tree.is_none()
+    {
+        inside.item.set(u16::MAX);
+        inside.base = Some(detach(&base.source)?);
+    }
     Ok(())
 }
 
@@ -66,6 +72,12 @@ pub(crate) fn detach(source: &CStr) -> io::Result<OwnedFd> {
 }
 
 pub(super) fn mount_root(inside: &mut Inside<'_>) -> io::Result<()> {
+    if let Some(base) = &inside.prepared.base {
+        if let Some(tree) = &base.tree {
+            inside.base = Some(rustix::io::fcntl_dupfd_cloexec(tree, 0)?);
+        }
+        attach_base(inside)?;
+    }
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     mount(c"tmpfs", STAGE, c"tmpfs", flags, &*inside.prepared.tmpfs)?;
     rustix::process::chdir(STAGE)?;
@@ -75,6 +87,38 @@ pub(super) fn mount_root(inside: &mut Inside<'_>) -> io::Result<()> {
         sys::send_with_descriptor(inside.control, &Report::Files.encode(), root.as_fd())?;
     }
     Ok(())
+}
+
+/// Attaches the other root where the private one will cover it: parts of it can be mounted
+/// from there, and it goes with the old root.
+fn attach_base(inside: &Inside<'_>) -> io::Result<()> {
+    let Some(base) = &inside.base else { return Ok(()) };
+    let set = MountAttributes::RDONLY | MountAttributes::NOSUID | MountAttributes::NODEV;
+    let attributes = MountAttributes { set, ..MountAttributes::default() };
+    sys::change_mount(base.as_fd(), c"", true, attributes)?;
+    Ok(move_mount(base, c"", CWD, STAGE, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+}
+
+/// Mounts a part of the other root at the same place. It was a directory or a file when it
+/// was looked at; whatever it is now, no link of it is followed.
+fn mount_of_base(inside: &Inside<'_>, path: &CStr) -> io::Result<()> {
+    let Some(base) = &inside.base else { return Err(io::ErrorKind::NotFound.into()) };
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let part = openat2(base, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    let tree = open_tree(&part, c"", flags)?;
+    Ok(move_mount(&tree, c"", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+}
+
+fn make_target(path: &CStr, is_directory: bool) -> io::Result<()> {
+    if is_directory {
+        Ok(mkdirat(CWD, path, Mode::from_raw_mode(0o755))?)
+    } else {
+        write_file(path, b"")
+    }
 }
 
 pub(super) fn fill(inside: &mut Inside<'_>) -> io::Result<()> {
@@ -91,16 +135,17 @@ pub(super) fn fill(inside: &mut Inside<'_>) -> io::Result<()> {
             }
             PreparedStep::File { path, contents } => write_file(path, contents)?,
             PreparedStep::System { source, path, is_directory } => {
-                if *is_directory {
-                    mkdirat(CWD, path.as_c_str(), Mode::from_raw_mode(0o755))?;
-                } else {
-                    write_file(path, b"")?;
-                }
+                make_target(path, *is_directory)?;
                 mount_bind_recursive(source.as_c_str(), path.as_c_str())?;
+            }
+            PreparedStep::Base { path, is_directory } => {
+                make_target(path, *is_directory)?;
+                mount_of_base(inside, path)?;
             }
         }
     }
     rustix::process::umask(Mode::from_raw_mode(0o022));
+    inside.base = None;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Pure: a [`Task`] and a [`Host`] in, a [`Plan`] out. `--dry-run` prints it.
 
+mod base;
 mod environment;
 mod identity;
 mod root;
@@ -46,6 +47,9 @@ pub struct Plan {
     /// Bytes that may come in through the door, in all; none is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub download: Option<ByteSize>,
+    /// A directory in place of the host's root: system directories come from there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<Mount>,
     /// How the private root is filled, in order.
     pub root: Vec<RootStep>,
     /// Files of the host, in the order in which they are mounted.
@@ -90,6 +94,7 @@ impl Plan {
             shares_network: task.policy.network == Network::Open,
             door,
             download: None,
+            base: host.base.clone(),
             root: root::steps(task, host),
             mounts: task.policy.files.clone(),
             limits: task.limits.clone(),

@@ -48,6 +48,13 @@ pub enum RootStep {
         /// Which of the two it is.
         is_directory: bool,
     },
+    /// Mounts a file or directory of the other root, read-only.
+    Base {
+        /// Where it is, there and here.
+        path: String,
+        /// Which of the two it is.
+        is_directory: bool,
+    },
 }
 
 fn octal<S: Serializer>(mode: &u32, serializer: S) -> Result<S::Ok, S::Error> {
@@ -74,7 +81,7 @@ const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files dns\n\
     services: files\nprotocols: files\n";
 
 pub(super) fn steps(task: &Task, host: &Host) -> Vec<RootStep> {
-    let mut root = Root::default();
+    let mut root = Root { has_base: host.base.is_some(), ..Root::default() };
     for directory in ["dev", "etc", "proc"] {
         root.directory(directory, 0o755);
     }
@@ -121,6 +128,8 @@ pub(super) fn steps(task: &Task, host: &Host) -> Vec<RootStep> {
 /// Collects steps and makes each directory once.
 #[derive(Default)]
 struct Root {
+    /// Entries are of another root than the host's.
+    has_base: bool,
     steps: Vec<RootStep>,
     made: BTreeSet<String>,
 }
@@ -148,6 +157,9 @@ impl Root {
         self.made.insert(path.clone());
         match &entry.kind {
             Kind::Link(target) => self.link(path, target),
+            kind if self.has_base => {
+                self.steps.push(RootStep::Base { path, is_directory: *kind == Kind::Directory })
+            }
             kind => self.steps.push(RootStep::System {
                 source,
                 path,
@@ -172,7 +184,9 @@ impl Root {
                 continue;
             }
             let is_system = self.steps.iter().any(|step| match step {
-                RootStep::System { path, .. } | RootStep::Link { path, .. } => path == directory,
+                RootStep::System { path, .. }
+                | RootStep::Base { path, .. }
+                | RootStep::Link { path, .. } => path == directory,
                 _ => false,
             });
             if is_system {

@@ -42,13 +42,15 @@ pub(super) fn plan(
     host: &Host,
     user: impl FnOnce() -> u32,
 ) -> Result<Plan, Failure> {
-    if recipe.root != Root::Host {
-        return Err(Failure::new(
-            ErrorCode::InvalidValue,
-            "a jail's root is made of the host's system directories; another one is not supported",
-        )
-        .hint("mount directories of the host beside them"));
-    }
+    let host = match &recipe.root {
+        Root::Host => host.clone(),
+        Root::Directory(path) => host.clone().with_root(path)?,
+        Root::Image(_) => {
+            let what = "a jail has no images; its root is the host's or a directory";
+            return Err(Failure::new(ErrorCode::InvalidValue, what)
+                .hint("unpack the image, and name the directory"));
+        }
+    };
     let mut limits = recipe.limits.clone();
     limits.max_pids = limits.max_pids.saturating_add(OUR_PROCESSES);
     leave_room(&mut limits);
@@ -71,7 +73,7 @@ pub(super) fn plan(
         isolation: Isolation::Jail,
         require: recipe.require.clone(),
     };
-    let mut host = host.clone();
+    let mut host = host;
     if network_is_closed(recipe) {
         host.resolv_conf = None;
     }
@@ -137,6 +139,7 @@ pub(super) fn start(
     // Whether files of the host could be id-mapped is told to nobody yet.
     let mounts = sources::open(plan, &mut Vec::new()).map_err(|error| error.failure)?;
     let mut prepared = Prepared::new(plan, mounts);
+    prepared.base = sources::open_base(plan).map_err(|error| error.failure)?;
     let open_files = prepared.open_files;
     prepared.open_files = open_files.max(OUR_FILES);
     prepared.shows_files = false;
@@ -145,6 +148,8 @@ pub(super) fn start(
             .map_err(|error| errors::system("open a socket", error))?;
     prepared.keep = vec![inside.as_raw_fd(), listener.as_raw_fd()];
     prepared.keep.extend(prepared.mounts.iter().filter_map(|m| Some(m.tree.as_ref()?.as_raw_fd())));
+    let base = prepared.base.as_ref().and_then(|base| Some(base.tree.as_ref()?.as_raw_fd()));
+    prepared.keep.extend(base);
     prepared.keep.sort_unstable();
     let settings = Settings {
         listener: listener.as_raw_fd(),

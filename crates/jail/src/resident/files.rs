@@ -17,7 +17,7 @@ use capsule_spec::{ErrorCode, Failure};
 use rustix::fs::{AtFlags, FileType, Stat, fstat, readlinkat, statat};
 
 use super::connection::{Answer, Connection};
-use super::errors;
+use super::{errors, still};
 
 /// The most that is read at once, whatever is asked for.
 const PIECE: usize = 1 << 20;
@@ -85,11 +85,46 @@ pub(super) async fn open(
     }))
 }
 
+/// A file of a sandbox that stands still.
+pub(super) fn open_still(
+    connection: &Arc<Connection>,
+    root: BorrowedFd<'_>,
+    path: &str,
+) -> Result<Box<dyn SandboxFile>, Failure> {
+    let fd = still::file(root, path)?;
+    let stat = fstat(&fd).map_err(|error| errors::file(path, error.raw_os_error()))?;
+    Ok(Box::new(Opened {
+        entry: entry(name_of(path), &stat, None),
+        path: path.to_owned(),
+        file: Some(File::from(fd)),
+        connection: connection.clone(),
+        must_be_placed: false,
+    }))
+}
+
+pub(super) fn stat_still(root: BorrowedFd<'_>, path: &str) -> Result<Entry, Failure> {
+    told(&still::look(root, path)?, path)
+}
+
+pub(super) async fn list_still(
+    root: BorrowedFd<'_>,
+    path: &str,
+    limit: usize,
+) -> Result<Vec<Entry>, Failure> {
+    let fd = still::directory(root, path)?;
+    let path = path.to_owned();
+    blocking(move || entries(&fd, &path, limit)).await
+}
+
 pub(super) async fn stat(connection: &Connection, path: &str) -> Result<Entry, Failure> {
-    let fd = look(connection, path).await?;
+    told(&look(connection, path).await?, path)
+}
+
+/// What a file is that was looked at.
+fn told(fd: &OwnedFd, path: &str) -> Result<Entry, Failure> {
     let failed = |error: rustix::io::Errno| errors::file(path, error.raw_os_error());
-    let stat = fstat(&fd).map_err(failed)?;
-    let target = is_link(&stat).then(|| readlinkat(&fd, c"", Vec::new()).map_err(failed));
+    let stat = fstat(fd).map_err(failed)?;
+    let target = is_link(&stat).then(|| readlinkat(fd, c"", Vec::new()).map_err(failed));
     Ok(entry(name_of(path), &stat, target.transpose()?.as_deref()))
 }
 

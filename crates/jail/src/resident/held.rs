@@ -46,6 +46,9 @@ impl Sandbox for Held {
         mode: OpenMode,
     ) -> Pending<'a, Result<Box<dyn SandboxFile>, Failure>> {
         Box::pin(async move {
+            if let (Some(root), OpenMode::Read) = (self.0.stands_still(), mode) {
+                return files::open_still(&self.0.connection, root, path);
+            }
             self.0.must_be_awake()?;
             files::open(&self.0.connection, path, mode).await
         })
@@ -53,6 +56,9 @@ impl Sandbox for Held {
 
     fn list<'a>(&'a self, path: &'a str, limit: usize) -> Pending<'a, Result<Vec<Entry>, Failure>> {
         Box::pin(async move {
+            if let Some(root) = self.0.stands_still() {
+                return files::list_still(root, path, limit).await;
+            }
             self.0.must_be_awake()?;
             files::list(&self.0.connection, path, limit).await
         })
@@ -60,6 +66,9 @@ impl Sandbox for Held {
 
     fn stat<'a>(&'a self, path: &'a str) -> Pending<'a, Result<Entry, Failure>> {
         Box::pin(async move {
+            if let Some(root) = self.0.stands_still() {
+                return files::stat_still(root, path);
+            }
             self.0.must_be_awake()?;
             files::stat(&self.0.connection, path).await
         })
@@ -82,6 +91,10 @@ impl Sandbox for Held {
             let watching = Watching::begin(&self.0, path, recursive).await?;
             Ok(Box::new(watching) as Box<dyn Notices>)
         })
+    }
+
+    fn kill_all(&self) -> Pending<'_, Result<(), Failure>> {
+        Box::pin(self.0.purge())
     }
 
     fn freeze(&self, frozen: bool) -> Pending<'_, Result<(), Failure>> {

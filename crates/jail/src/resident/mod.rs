@@ -29,6 +29,7 @@ mod process;
 mod record;
 mod sandbox;
 mod state;
+mod still;
 mod sys;
 mod watch;
 

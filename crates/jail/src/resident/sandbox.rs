@@ -1,7 +1,7 @@
 //! One sandbox, from its making or adoption to its end: processes, limits, state.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -334,6 +334,10 @@ impl Resident {
         if *self.ended.borrow() {
             return Err(errors::ended());
         }
+        if frozen {
+            // What is read of its files while it stands still is reached from there.
+            self.private_files().await;
+        }
         let (grouping, init, identity) = (self.grouping.clone(), self.pid, self.identity());
         let had_freezer = self.grouping.freezer_place().is_some();
         let by_group = tokio::task::spawn_blocking(move || match frozen {
@@ -359,6 +363,18 @@ impl Resident {
         self.connection.is_paused.store(frozen, Ordering::Release);
         let freezer = self.grouping.freezer_place();
         self.write_record(|record| (record.frozen, record.freezer) = (frozen, freezer))
+    }
+
+    /// Its root, while it stands still.
+    pub(super) fn stands_still(&self) -> Option<BorrowedFd<'_>> {
+        let is_paused = self.connection.is_paused.load(Ordering::Acquire);
+        self.files.get().filter(|_| is_paused).map(AsFd::as_fd)
+    }
+
+    /// Ends every process but PID 1.
+    pub(super) async fn purge(&self) -> Result<(), Failure> {
+        self.must_be_awake()?;
+        self.connection.ask(Kind::KillAll, &[], &[], None).await.map(drop)
     }
 
     async fn signal_all(&self, signal: i32) -> Result<(), Failure> {

@@ -27,6 +27,12 @@ pub(crate) fn open(
     plan.mounts.iter().map(|mount| prepare(mount, &plan.identity, notes)).collect()
 }
 
+/// The other root of a plan, if it has one.
+pub(crate) fn open_base(plan: &Plan) -> Result<Option<PreparedMount>, BackendError> {
+    // Whether it could be id-mapped is told to nobody: most files of a root are for all.
+    plan.base.as_ref().map(|base| prepare(base, &plan.identity, &mut Vec::new())).transpose()
+}
+
 fn prepare(
     mount: &Mount,
     identity: &Identity,

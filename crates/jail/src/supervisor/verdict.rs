@@ -279,7 +279,11 @@ pub(crate) fn not_started(
         return Ok(not_executed(name, errno));
     }
     if known.code == ErrorCode::MountFailed
-        && let Some(mount) = plan.mounts.get(usize::from(item))
+        && let Some(mount) = match item {
+            // The other root stands behind all mounts.
+            u16::MAX => plan.base.as_ref(),
+            item => plan.mounts.get(usize::from(item)),
+        }
     {
         let refused = sources::refused(mount, &error);
         // Where the source was opened before, the trouble is at the destination.

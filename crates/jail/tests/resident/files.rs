@@ -348,3 +348,50 @@ async fn a_mount_in_a_folder_that_is_removed_is_not_emptied() {
     place.end("inner", &sandbox).await;
     assert_eq!(std::fs::read(folder.path().join("host")).unwrap(), b"host");
 }
+
+/// While a sandbox stands still the server reads its private files itself: of nothing else,
+/// whatever names and links the guest made.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_a_sandbox_that_stands_still() {
+    let place = Place::new();
+    let sandbox = place.make("still").await;
+    sh(
+        &sandbox,
+        "mkdir a; echo inside >a/file; ln -s /etc a/out; ln -s /proc/1/root a/root; \
+         ln -s ../../etc/hostname a/name; mkfifo a/pipe; ln -s a way; ln a/file a/same",
+    )
+    .await;
+    sandbox.freeze(true).await.unwrap();
+    assert_eq!(read(&sandbox, "/workspace/a/file").await.unwrap(), b"inside\n");
+    let mut names: Vec<String> =
+        sandbox.list("/workspace/a", 100).await.unwrap().into_iter().map(|one| one.name).collect();
+    names.sort();
+    assert_eq!(names, ["file", "name", "out", "pipe", "root", "same"]);
+    let link = sandbox.stat("/workspace/a/out").await.unwrap();
+    assert_eq!(link.target.as_deref(), Some("/etc"));
+    for path in [
+        "/workspace/a/out/hostname",
+        "/workspace/a/root/etc/hostname",
+        "/workspace/a/name",
+        "/workspace/way/file",
+        "/workspace/../etc/hostname",
+        "/workspace/a/pipe",
+        "/etc/hostname",
+        "/proc/1/root/etc/hostname",
+        "/proc/self/environ",
+        "/usr/bin/env",
+    ] {
+        let refused = sandbox.open(path, OpenMode::Read).await.map(drop);
+        assert!(refused.is_err(), "{path}");
+    }
+    for path in ["/", "/etc", "/workspace/way", "/workspace/a/out", "/proc"] {
+        assert!(sandbox.list(path, 10_000).await.is_err(), "{path}");
+    }
+    // Nothing is written meanwhile.
+    assert!(sandbox.open("/workspace/new", OpenMode::Write { mode: 0o644 }).await.is_err());
+    sandbox.freeze(false).await.unwrap();
+    assert_eq!(read(&sandbox, "/workspace/way/file").await.unwrap(), b"inside\n");
+    sandbox.kill_all().await.unwrap();
+    assert_eq!(read(&sandbox, "/workspace/a/same").await.unwrap(), b"inside\n");
+    place.end("still", &sandbox).await;
+}

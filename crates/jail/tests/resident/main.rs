@@ -11,4 +11,5 @@ mod notices;
 mod place;
 mod processes;
 mod returning;
+mod roots;
 mod terminals;

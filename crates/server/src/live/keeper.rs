@@ -13,10 +13,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use capsule_backend::sandbox::Sandbox;
+use capsule_backend::sandbox::{Recipe, Sandbox};
 use capsule_spec::{ErrorCode, Failure};
 
-use super::{Live, Registry, lock};
+use super::pool::Given;
+use super::{Fill, Live, Registry, lock};
 use crate::log;
 use crate::model::{Event, State};
 
@@ -27,12 +28,23 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// How long a removal may take before it counts as failed.
 const REMOVAL: Duration = Duration::from_secs(30);
 
-/// Makes a sandbox and keeps it until it is gone.
-pub(super) async fn raise(registry: Arc<Registry>, live: Arc<Live>) {
-    match make(&registry, &live).await {
+/// Makes a sandbox, or takes a spare one, and keeps it until it is gone.
+pub(super) async fn raise(registry: Arc<Registry>, live: Arc<Live>, making: Making) {
+    let Making { recipe, spare, fill } = making;
+    match make(&registry, &live, &recipe, spare, fill.is_some()).await {
         Ok(sandbox) => {
             live.set_made(sandbox);
-            live.change(Event::Made);
+            let filled = match fill {
+                Some(fill) => filled(&registry, &live, fill).await,
+                None => Ok(()),
+            };
+            match filled {
+                Ok(()) => live.change(Event::Made),
+                Err(failure) => {
+                    live.set_failure(failure);
+                    live.change(Event::Delete)
+                }
+            };
             keep(registry, live).await;
         }
         Err(failure) => {
@@ -46,16 +58,61 @@ pub(super) async fn raise(registry: Arc<Registry>, live: Arc<Live>) {
     }
 }
 
-async fn make(registry: &Registry, live: &Live) -> Result<Arc<dyn Sandbox>, Failure> {
-    registry.store.insert(live.row()).await?;
-    let mut recipe = live.template.recipe.clone();
-    recipe.limits = registry.limits_of(live);
-    let network = lock(&live.network).clone();
-    if network != recipe.policy.network {
-        registry.store.set_network(live.id.clone(), network.clone()).await?;
-        recipe.policy.network = network;
+/// What a sandbox is made of.
+pub(super) struct Making {
+    pub(super) recipe: Recipe,
+    pub(super) spare: Option<Given>,
+    pub(super) fill: Option<Fill>,
+}
+
+/// Puts files into it, unless somebody deletes it meanwhile.
+async fn filled(registry: &Registry, live: &Arc<Live>, fill: Fill) -> Result<(), Failure> {
+    let mut states = live.watch();
+    tokio::select! {
+        done = fill(live.hold()) => done?,
+        _ = states.wait_for(|state| *state != State::Creating) => return Err(super::ended()),
     }
-    registry.backend.create(&live.id, &recipe).await
+    Ok(registry.store.set_unfinished(live.id.clone(), false).await?)
+}
+
+async fn make(
+    registry: &Registry,
+    live: &Live,
+    recipe: &Recipe,
+    spare: Option<Given>,
+    is_filled: bool,
+) -> Result<Arc<dyn Sandbox>, Failure> {
+    let kept = remember(registry, live, is_filled).await;
+    match (kept, spare) {
+        (Ok(()), None) => registry.backend.create(&live.id, recipe).await,
+        (Ok(()), Some(spare)) => {
+            if spare.opens
+                && let Err(failure) = spare.sandbox.set_network(&recipe.policy.network).await
+            {
+                let _ = spare.sandbox.end().await;
+                return Err(failure);
+            }
+            Ok(spare.sandbox)
+        }
+        (Err(failure), spare) => {
+            if let Some(spare) = spare {
+                let _ = spare.sandbox.end().await;
+            }
+            Err(failure)
+        }
+    }
+}
+
+async fn remember(registry: &Registry, live: &Live, is_filled: bool) -> Result<(), Failure> {
+    registry.store.insert(live.row()).await?;
+    if is_filled {
+        registry.store.set_unfinished(live.id.clone(), true).await?;
+    }
+    let network = lock(&live.network).clone();
+    if network != live.template.recipe.policy.network {
+        registry.store.set_network(live.id.clone(), network).await?;
+    }
+    Ok(())
 }
 
 /// Keeps a sandbox that is made until it is gone.

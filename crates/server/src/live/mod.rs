@@ -6,6 +6,7 @@
 mod context;
 mod exec;
 mod keeper;
+mod pool;
 mod program;
 mod registry;
 mod running;
@@ -18,9 +19,14 @@ pub(crate) use registry::{AdoptError, Bounds, Order, Registry};
 pub(crate) use running::{Attached, Heard, Hook, Outlives, Running, lost};
 pub(crate) use sandbox::{Foreground, InUse, Live, ended, lock};
 
+use capsule_backend::guest::Pending;
 use capsule_backend::sandbox::Recipe;
+use capsule_spec::Failure;
 
 use crate::request::Language;
+
+/// What puts files into a sandbox that nobody uses yet.
+pub(crate) type Fill = Box<dyn FnOnce(InUse) -> Pending<'static, Result<(), Failure>> + Send>;
 
 /// A named recipe for sandboxes.
 #[derive(Clone, Debug)]
@@ -31,4 +37,8 @@ pub struct Template {
     pub recipe: Recipe,
     /// The language of code that names none.
     pub language: Language,
+    /// For people.
+    pub description: Option<String>,
+    /// Spare sandboxes that are kept ready; templates of one recipe share the largest number.
+    pub pool: usize,
 }

@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use capsule_backend::sandbox::Sandboxes;
+use capsule_backend::sandbox::{Recipe, Sandboxes};
 use capsule_spec::{ByteSize, ErrorCode, Failure, Limits, Network, nearest};
 
+use super::pool::Spares;
 use super::sandbox::{Birth, lock};
-use super::{Live, Running, Template, keeper, kill_tree};
+use super::{Fill, Live, Running, Template, keeper, kill_tree};
 use crate::log;
 use crate::memory::Memory;
 use crate::model::{Event, Lease, State, new_id};
@@ -36,6 +37,7 @@ pub(crate) struct Registry {
     pub(crate) store: Store,
     pub(crate) bounds: Bounds,
     templates: BTreeMap<String, Arc<Template>>,
+    pub(super) spares: Spares,
     rings: Arc<Memory>,
     all: Mutex<All>,
 }
@@ -44,7 +46,6 @@ pub(crate) struct Registry {
 struct All {
     by_id: BTreeMap<String, Arc<Live>>,
     by_key: HashMap<(Arc<str>, String), Arc<Live>>,
-    limits: HashMap<String, ResourceLimits>,
 }
 
 /// A sandbox that is wanted.
@@ -60,6 +61,8 @@ pub(crate) struct Order {
     pub(crate) limits: ResourceLimits,
     /// None: the template's.
     pub(crate) network: Option<Network>,
+    /// The files it begins with.
+    pub(crate) fill: Option<Fill>,
     /// The request as text.
     pub(crate) request: String,
 }
@@ -72,14 +75,10 @@ impl Registry {
         bounds: Bounds,
     ) -> Self {
         let by_name = templates.into_iter().map(|one| (one.name.clone(), Arc::new(one)));
-        Self {
-            backend,
-            store,
-            bounds,
-            templates: by_name.collect(),
-            rings: Memory::new(RINGS),
-            all: Mutex::default(),
-        }
+        let templates: BTreeMap<_, _> = by_name.collect();
+        let spares = Spares::new(templates.values(), bounds.sandboxes);
+        let rings = Memory::new(RINGS);
+        Self { backend, store, bounds, templates, spares, rings, all: Mutex::default() }
     }
 
     pub(crate) fn templates(&self) -> impl Iterator<Item = &Arc<Template>> {
@@ -98,6 +97,11 @@ impl Registry {
         let ids = all.by_id.values();
         let ours = ids.filter(|live| &*live.owner == owner);
         ours.filter(|live| after.is_none_or(|after| live.id.as_str() > after)).cloned().collect()
+    }
+
+    /// How many sandboxes there are.
+    pub(super) fn count(&self) -> usize {
+        lock(&self.all).by_id.len()
     }
 
     /// Every sandbox.
@@ -141,9 +145,13 @@ impl Registry {
         let ours = all.by_id.values().filter(|live| live.owner == order.owner).count();
         too_many(all.by_id.len(), self.bounds.sandboxes)?;
         too_many(ours, self.bounds.sandboxes_each)?;
-        let id = new_id();
+        let recipe = recipe(&template, &order);
+        let (id, spare) = match self.spares.take_for(&recipe, &template.recipe.policy.network) {
+            Some((id, spare)) => (id, Some(spare)),
+            None => (new_id(), None),
+        };
         let live = Arc::new(Live::new(Birth {
-            id: id.clone(),
+            id,
             owner: order.owner,
             rings: Arc::clone(&self.rings),
             network: order.network.unwrap_or_else(|| template.recipe.policy.network.clone()),
@@ -157,9 +165,11 @@ impl Registry {
             state: State::Creating,
             lease: Lease::new(now, order.life, order.idle),
         }));
-        all.limits.insert(id, order.limits);
         all.add(&live);
-        tokio::spawn(keeper::raise(Arc::clone(self), Arc::clone(&live)));
+        drop(all);
+        self.spares.look();
+        let making = keeper::Making { recipe, spare, fill: order.fill };
+        tokio::spawn(keeper::raise(Arc::clone(self), Arc::clone(&live), making));
         Ok(live)
     }
 
@@ -177,27 +187,10 @@ impl Registry {
         })
     }
 
-    /// The limits of a sandbox that is being made.
-    pub(super) fn limits_of(&self, live: &Live) -> Limits {
-        let wanted = lock(&self.all).limits.remove(&live.id).unwrap_or_default();
-        let mut limits = live.template.recipe.limits.clone();
-        if let Some(bytes) = wanted.memory_bytes {
-            limits.memory = ByteSize::from_bytes(bytes);
-        }
-        if let Some(bytes) = wanted.disk_bytes {
-            limits.disk = ByteSize::from_bytes(bytes);
-            limits.disk_inodes = Limits::inodes_for(limits.disk);
-        }
-        limits.max_pids = wanted.max_pids.unwrap_or(limits.max_pids);
-        limits.cpu_shares = wanted.cpu_shares.unwrap_or(limits.cpu_shares);
-        limits
-    }
-
     /// Nothing is left of it.
     pub(super) fn forget(&self, live: &Arc<Live>) {
         let mut all = lock(&self.all);
         all.by_id.remove(&live.id);
-        all.limits.remove(&live.id);
         if let Some(key) = &live.key {
             let key = (Arc::clone(&live.owner), key.clone());
             // A new sandbox may have it already.
@@ -205,6 +198,8 @@ impl Registry {
                 all.by_key.remove(&key);
             }
         }
+        drop(all);
+        self.spares.look();
     }
 
     /// Takes over what an earlier server left: what lives is kept, what does not is
@@ -215,8 +210,13 @@ impl Registry {
     pub(crate) async fn adopt(self: &Arc<Self>) -> Result<(), AdoptError> {
         let mut kept = Vec::new();
         let mut networks = self.store.networks().await?;
+        let unfinished = self.store.unfinished().await?;
         for row in self.store.sandboxes().await? {
-            let found = self.backend.adopt(&row.id).await?;
+            // Nobody was told of a sandbox whose files are not complete, or that they are.
+            let found = match unfinished.contains(&row.id) {
+                true => None,
+                false => self.backend.adopt(&row.id).await?,
+            };
             let template = self.templates.get(&row.template).cloned();
             let (Some(sandbox), Some(template)) = (found, template) else {
                 log::warn("sandbox lost", &[("sandbox", &row.id), ("owner", &row.owner)]);
@@ -226,6 +226,13 @@ impl Registry {
             kept.push(row.id.clone());
             let network = networks.remove(&row.id);
             let live = Arc::new(Live::new(birth(row, template, network.clone(), &self.rings)));
+            if live.state() == State::Ready {
+                // The earlier server may have died while it made them stand still.
+                if let Err(failure) = sandbox.freeze(false).await {
+                    let facts = [("sandbox", live.id.as_str()), ("error", &failure.message)];
+                    log::warn("sandbox not let go on", &facts);
+                }
+            }
             live.set_made(sandbox);
             self.adopt_network(&live, network).await?;
             self.adopt_processes(&live).await?;
@@ -285,13 +292,15 @@ impl Registry {
         for live in &all {
             live.change(Event::Delete);
         }
+        let spares = self.close_pools(patience);
         let gone = async {
             for live in &all {
                 let _ = live.watch().wait_for(|state| *state == State::Gone).await;
             }
         };
-        let _ = tokio::time::timeout(patience, gone).await;
-        all.iter().filter(|live| live.state() != State::Gone).count()
+        let (_, _) = tokio::join!(tokio::time::timeout(patience, gone), spares);
+        let spares: usize = self.pools().iter().map(|pool| pool.ready).sum();
+        all.iter().filter(|live| live.state() != State::Gone).count() + spares
     }
 }
 
@@ -302,6 +311,25 @@ impl All {
             self.by_key.insert((Arc::clone(&live.owner), key.clone()), Arc::clone(live));
         }
     }
+}
+
+/// What a sandbox is made of: the template's, but for what was asked for.
+fn recipe(template: &Template, order: &Order) -> Recipe {
+    let mut recipe = template.recipe.clone();
+    let (limits, wanted) = (&mut recipe.limits, &order.limits);
+    if let Some(bytes) = wanted.memory_bytes {
+        limits.memory = ByteSize::from_bytes(bytes);
+    }
+    if let Some(bytes) = wanted.disk_bytes {
+        limits.disk = ByteSize::from_bytes(bytes);
+        limits.disk_inodes = Limits::inodes_for(limits.disk);
+    }
+    limits.max_pids = wanted.max_pids.unwrap_or(limits.max_pids);
+    limits.cpu_shares = wanted.cpu_shares.unwrap_or(limits.cpu_shares);
+    if let Some(network) = &order.network {
+        recipe.policy.network = network.clone();
+    }
+    recipe
 }
 
 fn birth(

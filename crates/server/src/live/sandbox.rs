@@ -45,6 +45,8 @@ pub(crate) struct Live {
     pub(crate) network_turn: Arc<tokio::sync::Mutex<()>>,
     /// What holds may be wider than the policy, since it was adopted while it stood still.
     pub(crate) network_unsure: AtomicBool,
+    /// One at a time pauses it, lets it go on, or needs its files to stand still.
+    pub(crate) turn: tokio::sync::Mutex<()>,
     pub(crate) contexts: Mutex<BTreeMap<String, Context>>,
     processes: Mutex<BTreeMap<u64, Arc<Running>>>,
     foreground: Mutex<BTreeMap<u64, Foreground>>,
@@ -97,6 +99,7 @@ impl Live {
             network: Mutex::new(birth.network),
             network_turn: Arc::default(),
             network_unsure: AtomicBool::new(false),
+            turn: tokio::sync::Mutex::default(),
             contexts: Mutex::default(),
             processes: Mutex::default(),
             foreground: Mutex::default(),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use capsule_spec::{Failure, WallStatus};
 use serde::{Deserialize, Serialize};
 
-use super::NetworkPolicy;
 use super::check::{self, Checked, MOST_TIME, TTL};
+use super::{Language, NetworkPolicy};
 
 /// A sandbox to make.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -42,6 +42,9 @@ pub struct Create {
     /// Its network, if not the template's.
     #[serde(default)]
     pub network: Option<NetworkPolicy>,
+    /// The snapshot whose files it begins with.
+    #[serde(default)]
+    pub snapshot: Option<String>,
 }
 
 /// Limits of all processes of a sandbox together.
@@ -79,6 +82,9 @@ impl Checked for Create {
         }
         if let Some(key) = &self.key {
             check::range("the length of key", key.len() as u64, 1, 255)?;
+        }
+        if let Some(snapshot) = &self.snapshot {
+            super::snapshots::snapshot_id(snapshot)?;
         }
         check::environment(&self.env)?;
         check::labels("labels", &self.labels)?;
@@ -275,6 +281,25 @@ pub struct TemplatesAnswer {
 pub struct TemplateAnswer {
     /// Its name.
     pub name: String,
+    /// The language of code that names none.
+    pub language: Language,
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// `host`: the host's system directories; `directory`: other files; `image`.
+    pub root: &'static str,
     /// Its limits.
     pub limits: ResourceLimits,
+    /// Its spare sandboxes; templates that differ only in their language share them.
+    pub pool: PoolAnswer,
+}
+
+/// Sandboxes that are kept ready for who asks next.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PoolAnswer {
+    /// How many there are to be.
+    pub size: usize,
+    /// How many there are.
+    pub ready: usize,
 }

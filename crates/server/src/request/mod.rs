@@ -12,6 +12,7 @@ mod network;
 mod observe;
 mod parse;
 mod processes;
+mod snapshots;
 mod table;
 
 pub use check::{
@@ -26,8 +27,8 @@ pub use files::{
 };
 pub use install::{Install, Manager};
 pub use lifecycle::{
-    Create, Created, Delete, Done, Extend, Get, List, ListAnswer, Pause, ResourceLimits, Resume,
-    SandboxAnswer, TemplateAnswer, Templates, TemplatesAnswer,
+    Create, Created, Delete, Done, Extend, Get, List, ListAnswer, Pause, PoolAnswer,
+    ResourceLimits, Resume, SandboxAnswer, TemplateAnswer, Templates, TemplatesAnswer,
 };
 pub use network::{NetworkPolicy, SetNetwork};
 pub use observe::{
@@ -38,6 +39,12 @@ pub use processes::{
     Attach, CloseInput, ExecStream, Exit, Exited, Input, Kill, ListProcesses, OutputEvent,
     ProcessAnswer, ProcessesAnswer, Resize, Size, Start, Started, Wait, Webhook,
 };
+pub use snapshots::{
+    CloneSandbox, DeleteSnapshot, Restore, Snapshot, SnapshotAnswer, SnapshotInfo, Snapshots,
+    SnapshotsAnswer,
+};
 pub use table::{Answers, Method, Request, RequestError};
+
+pub(crate) use snapshots::no_snapshot;
 
 pub(crate) use check::{absolute, decoded, environment as check_environment, no_sandbox};

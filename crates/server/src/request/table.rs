@@ -151,6 +151,16 @@ methods! {
         "Tells what happens to a sandbox, as it happens.";
     WatchDir Stream -> FileEvent = "sandbox.v1.watchDir", [],
         "Tells what changes in a directory, as it changes.";
+    Snapshot Once -> SnapshotAnswer = "sandbox.v1.snapshot", [],
+        "Keeps the files of a sandbox as they are.";
+    Snapshots Once -> SnapshotsAnswer = "sandbox.v1.snapshots", [],
+        "Lists the caller's snapshots.";
+    DeleteSnapshot Once -> Done = "sandbox.v1.deleteSnapshot", [],
+        "Forgets a snapshot.";
+    Restore Once -> SandboxAnswer = "sandbox.v1.restore", [],
+        "Ends what runs in a sandbox and gives it the files of a snapshot.";
+    CloneSandbox Once -> Created = "sandbox.v1.clone", [],
+        "Creates a sandbox with the files of another one.";
     Templates Once -> TemplatesAnswer = "sandbox.v1.templates", [],
         "Lists the templates.";
     Discover Once -> Discovered = "rpc.discover", [],
@@ -165,7 +175,12 @@ impl Request {
     /// The sandbox that it is about.
     pub fn sandbox(&self) -> Option<&str> {
         Some(match self {
-            Self::Create(_) | Self::List(_) | Self::Templates(_) | Self::Discover(_) => {
+            Self::Create(_)
+            | Self::List(_)
+            | Self::Snapshots(_)
+            | Self::DeleteSnapshot(_)
+            | Self::Templates(_)
+            | Self::Discover(_) => {
                 return None;
             }
             Self::Logs(Logs { id, .. }) => return id.as_deref(),
@@ -198,6 +213,9 @@ impl Request {
             | Self::MakeDirectory(MakeDirectory { id, .. })
             | Self::Move(Move { id, .. })
             | Self::Remove(Remove { id, .. })
+            | Self::Snapshot(Snapshot { id, .. })
+            | Self::Restore(Restore { id, .. })
+            | Self::CloneSandbox(CloneSandbox { id, .. })
             | Self::Stats(Stats { id })
             | Self::Watch(Watch { id }) => id,
         })

@@ -44,7 +44,7 @@ kinds! {
     MethodNotFound = -32601, "METHOD_NOT_FOUND", "There is no such method.";
     Internal = -32603, "INTERNAL", "The server failed.";
     InvalidParams = -32001, "INVALID_PARAMS", "A parameter is missing, unknown or out of range.";
-    NotFound = -32002, "NOT_FOUND", "There is no such sandbox, process or context.";
+    NotFound = -32002, "NOT_FOUND", "There is no such sandbox, snapshot, process or context.";
     CreateFailed = -32003, "CONTAINER_CREATE_FAILED", "The sandbox could not be made.";
     ExecTimeout = -32004, "EXEC_TIMEOUT", "The process did not start, or did not read its input, in time.";
     ExecFailed = -32005, "EXEC_FAILED", "The process could not be started or reached.";
@@ -73,7 +73,9 @@ impl Refusal {
     /// A refusal whose kind is the caller's, unless the code says more.
     pub fn of(kind: Kind, failure: Failure) -> Self {
         let kind = match failure.code {
-            ErrorCode::SandboxNotFound | ErrorCode::ProcessNotFound => Kind::NotFound,
+            ErrorCode::SandboxNotFound
+            | ErrorCode::ProcessNotFound
+            | ErrorCode::SnapshotNotFound => Kind::NotFound,
             ErrorCode::WrongState => Kind::WrongState,
             ErrorCode::ServerLimit => Kind::LimitReached,
             ErrorCode::UnknownTemplate

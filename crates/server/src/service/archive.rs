@@ -29,18 +29,7 @@ impl Service {
     ) -> Result<Packing, Refusal> {
         let used = self.enter(caller, id, Kind::ReadFileFailed)?;
         let root = absolute(path).trim_end_matches('/').to_owned();
-        let mut packing = Packing {
-            held: self.memory.hold(),
-            used,
-            root,
-            levels: Vec::new(),
-            file: None,
-            members: 0,
-            has_ended: false,
-        };
-        let level = packing.level(String::new()).await;
-        packing.levels.push(level.map_err(unpacked)?);
-        Ok(packing)
+        Packing::of(used, self.memory.hold(), root).await.map_err(unpacked)
     }
 
     /// Begins to unpack into a directory, which is made.
@@ -56,8 +45,7 @@ impl Service {
             let sandbox = used.sandbox().map_err(refused)?;
             sandbox.change(&Change::MakeDirectory(root.clone())).await.map_err(refused)?;
         }
-        let (reader, held) = (Reader::new(), self.memory.hold());
-        Ok(Unpacking { used, root, reader, held, file: None, links: Vec::new(), members: 0 })
+        Ok(Unpacking::of(used, self.memory.hold(), root))
     }
 }
 
@@ -103,6 +91,20 @@ struct Level {
 }
 
 impl Packing {
+    /// Begins to pack a directory of a sandbox in whatever state it is.
+    pub(super) async fn of(used: InUse, held: Held, root: String) -> Result<Self, Failure> {
+        let (levels, file) = (Vec::new(), None);
+        let mut packing = Self { held, used, root, levels, file, members: 0, has_ended: false };
+        let level = packing.level(String::new()).await?;
+        packing.levels.push(level);
+        Ok(packing)
+    }
+
+    /// How many files, directories and links there were so far.
+    pub(super) fn members(&self) -> u64 {
+        self.members
+    }
+
     /// The next bytes; none at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
         let mut bytes = Vec::new();
@@ -233,6 +235,12 @@ pub(crate) struct Unpacking {
 }
 
 impl Unpacking {
+    /// Begins to unpack into a directory that is there.
+    pub(super) fn of(used: InUse, held: Held, root: String) -> Self {
+        let reader = Reader::new();
+        Self { used, root, reader, held, file: None, links: Vec::new(), members: 0 }
+    }
+
     /// Takes the next bytes.
     pub(crate) async fn write(&mut self, mut bytes: Bytes) -> Result<(), Refusal> {
         loop {

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use capsule_backend::sandbox::Root;
 use capsule_spec::{ErrorCode, Failure};
 
 use super::{Caller, Service};
-use crate::live::{Live, Order, lock};
+use crate::live::{Fill, Live, Order, lock};
 use crate::model::{Event, State, rfc3339};
 use crate::request::{
-    Create, Created, Done, Extend, List, ListAnswer, NetworkPolicy, ResourceLimits, SandboxAnswer,
-    TemplateAnswer, TemplatesAnswer,
+    Create, Created, Done, Extend, List, ListAnswer, NetworkPolicy, PoolAnswer, ResourceLimits,
+    SandboxAnswer, TemplateAnswer, TemplatesAnswer,
 };
 use crate::rpc::{Kind, Refusal};
 
@@ -20,15 +21,32 @@ const REMOVAL: Duration = Duration::from_secs(30);
 
 impl Service {
     pub(super) async fn create(&self, caller: &Caller, create: Create) -> Result<Created, Refusal> {
+        let fill = match &create.snapshot {
+            Some(snapshot) => Some(self.filling(caller, snapshot).await?),
+            None => None,
+        };
+        self.create_filled(caller, create, fill, "").await
+    }
+
+    /// Creates a sandbox that begins with files; `from` says whose, to tell requests with one
+    /// key apart.
+    pub(super) async fn create_filled(
+        &self,
+        caller: &Caller,
+        create: Create,
+        fill: Option<Fill>,
+        from: &str,
+    ) -> Result<Created, Refusal> {
         let request = format!(
-            "{} {:?} {:?} {:?} {:?} {:?} {:?}",
+            "{} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {from:?}",
             create.template,
             create.idle_ms,
             create.env,
             create.labels,
             create.metadata,
             create.limits,
-            create.network
+            create.network,
+            create.snapshot
         );
         let network = create.network.map(|policy| self.allowed(&policy)).transpose()?;
         let order = Order {
@@ -42,6 +60,7 @@ impl Service {
             key: create.key,
             limits: create.limits,
             network,
+            fill,
             // Environments hold secrets; what is compared need not be readable.
             request: blake3::hash(request.as_bytes()).to_hex().to_string(),
         };
@@ -113,6 +132,7 @@ impl Service {
         frozen: bool,
     ) -> Result<SandboxAnswer, Refusal> {
         let live = self.find(caller, id)?;
+        let _turn = live.turn.lock().await;
         let event = if frozen { Event::Pause } else { Event::Resume };
         if live.state().after(event).is_none() {
             let state = live.state().name();
@@ -140,15 +160,29 @@ impl Service {
     }
 
     pub(super) fn templates(&self) -> TemplatesAnswer {
+        let pools = self.registry.pools();
         let describe = |template: &Arc<crate::live::Template>| {
+            let pool = pools.iter().find(|pool| pool.templates.contains(&template.name));
             let limits = &template.recipe.limits;
             TemplateAnswer {
                 name: template.name.clone(),
+                language: template.language,
+                description: template.description.clone(),
+                // Where on the host is nobody's business who asks.
+                root: match template.recipe.root {
+                    Root::Host => "host",
+                    Root::Directory(_) => "directory",
+                    Root::Image(_) => "image",
+                },
                 limits: ResourceLimits {
                     memory_bytes: Some(limits.memory.bytes()),
                     disk_bytes: Some(limits.disk.bytes()),
                     max_pids: Some(limits.max_pids),
                     cpu_shares: Some(limits.cpu_shares),
+                },
+                pool: PoolAnswer {
+                    size: pool.map_or(0, |pool| pool.size),
+                    ready: pool.map_or(0, |pool| pool.ready),
                 },
             }
         };

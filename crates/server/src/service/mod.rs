@@ -12,6 +12,7 @@ mod lifecycle;
 mod network;
 mod observe;
 mod processes;
+mod snapshots;
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::request::Request;
 use crate::rpc::{DOCUMENT, Kind, Refusal};
-use crate::store::Store;
+use crate::store::{Contents, Store};
 use crate::webhook::Sender;
 
 pub(crate) use events::{Event, Events, told};
@@ -58,6 +59,9 @@ pub(crate) struct Service {
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) memory: Arc<Memory>,
+    pub(crate) contents: Contents,
+    /// Bytes of all snapshots of one owner.
+    pub(crate) snapshot_bytes: u64,
     pub(crate) permits: Permits,
 }
 
@@ -111,6 +115,11 @@ impl Service {
             R::Stats(stats) => Reply::once(&self.stats(caller, &stats.id).await?),
             R::Watch(watch) => Reply::Stream(self.watch(caller, &watch.id)?),
             R::WatchDir(watch) => Reply::Stream(self.watch_dir(caller, &watch).await?),
+            R::Snapshot(snapshot) => Reply::once(&self.snapshot(caller, snapshot).await?),
+            R::Snapshots(list) => Reply::once(&self.snapshots(caller, list).await?),
+            R::DeleteSnapshot(delete) => Reply::once(&self.delete_snapshot(caller, &delete).await?),
+            R::Restore(restore) => Reply::once(&self.restore(caller, &restore).await?),
+            R::CloneSandbox(clone) => Reply::once(&self.clone_sandbox(caller, clone).await?),
             R::Templates(_) => Reply::once(&self.templates()),
             R::Discover(_) => Reply::Once(DOCUMENT.to_owned()),
         })

@@ -7,11 +7,13 @@
 //! while a server runs, and a file that was cut off by `kill -9` or a full disk is a solved
 //! problem there.
 
+mod contents;
 mod executions;
 mod folder;
 mod keys;
 mod networks;
 mod sandboxes;
+mod snapshots;
 mod webhooks;
 
 use std::path::Path;
@@ -20,11 +22,13 @@ use capsule_spec::{ErrorCode, Failure};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use contents::{Contents, Writing, next_piece};
 pub(crate) use executions::{Execution, Wanted};
 pub(crate) use folder::Folder;
 pub use keys::{KeyInfo, NewKey, create_key, list_keys, revoke_key};
 pub(crate) use keys::{Known, id_of, milliseconds, time};
 pub(crate) use sandboxes::{ProcessRow, SandboxRow};
+pub(crate) use snapshots::{Quota, SnapshotRow};
 pub(crate) use webhooks::WebhookRow;
 
 /// Requests that wait for the database at one time; more of them wait to be let in.
@@ -141,7 +145,7 @@ impl Store {
 }
 
 /// Every format so far only added tables.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 
 fn connect(folder: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open(folder.join("server.db"))?;

@@ -68,6 +68,9 @@ impl Store {
         self.ask(move |connection| {
             connection.prepare_cached("DELETE FROM sandboxes WHERE id = ?1")?.execute([&id])?;
             connection
+                .prepare_cached("DELETE FROM unfinished WHERE sandbox = ?1")?
+                .execute([&id])?;
+            connection
                 .prepare_cached("DELETE FROM processes WHERE sandbox = ?1")?
                 .execute([&id])?;
             connection.prepare_cached("DELETE FROM networks WHERE sandbox = ?1")?.execute([&id])?;

@@ -67,3 +67,20 @@ CREATE TABLE IF NOT EXISTS webhooks (
     due INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS webhooks_by_due ON webhooks (due) WHERE body IS NOT NULL;
+CREATE TABLE IF NOT EXISTS snapshots (
+    id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    name TEXT,
+    sandbox TEXT NOT NULL,
+    template TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    files INTEGER NOT NULL,
+    labels TEXT NOT NULL,
+    content TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Sandboxes whose files are being written.
+CREATE TABLE IF NOT EXISTS unfinished (
+    sandbox TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;

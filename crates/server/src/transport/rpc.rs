@@ -139,6 +139,9 @@ async fn perform(http: &Arc<Http>, caller: &Caller, request: Request) -> Result<
     let must_finish = matches!(
         request,
         Request::Create(_)
+            | Request::Snapshot(_)
+            | Request::Restore(_)
+            | Request::CloneSandbox(_)
             | Request::Start(_)
             | Request::Pause(_)
             | Request::Resume(_)

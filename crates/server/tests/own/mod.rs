@@ -4,13 +4,15 @@ mod install;
 mod keys;
 mod limits;
 mod network;
+mod pools;
 mod restart;
+mod snapshots;
 mod webhooks;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use capsule_server::{ServeError, Server, Settings};
+use capsule_server::{ServeError, Server, Settings, Template};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -40,6 +42,15 @@ impl Own {
         backend: &Arc<Folders>,
         change: impl FnOnce(&mut Settings),
     ) -> Result<Self, ServeError> {
+        Self::try_start_with(data, backend, change, crate::templates())
+    }
+
+    pub(crate) fn try_start_with(
+        data: &Path,
+        backend: &Arc<Folders>,
+        change: impl FnOnce(&mut Settings),
+        templates: Vec<Template>,
+    ) -> Result<Self, ServeError> {
         let threads = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -48,8 +59,7 @@ impl Own {
         let mut settings = crate::settings(data);
         change(&mut settings);
         let backend = Arc::clone(backend);
-        let server =
-            threads.block_on(Server::start(settings, |_| Ok(backend), crate::templates()))?;
+        let server = threads.block_on(Server::start(settings, |_| Ok(backend), templates))?;
         let address = server.address().strip_prefix("http://").map(|one| one.parse().unwrap());
         let (stop, stopped) = oneshot::channel();
         let run = threads.spawn(server.run(async {

@@ -9,6 +9,7 @@ pub mod exec;
 pub mod files;
 pub mod lives;
 pub mod processes;
+pub mod snapshots;
 pub mod terminals;
 
 /// Every test of the suite, for a function that gives the server's address.
@@ -29,6 +30,8 @@ macro_rules! suite {
         $crate::suite!($site; processes: output_is_kept_and_told_again, input_and_signals,
             stream_of_a_command, gone_listener_ends_a_stream, socket_of_a_command,
             slow_listener_loses_nothing);
+        $crate::suite!($site; snapshots: a_snapshot_is_what_was_there,
+            processes_stand_still_while_they_are_read, a_clone_has_files_and_variables);
         $crate::suite!($site; terminals: raw_bytes_both_ways, size_and_commands,
             closed_terminal_leaves_nothing, a_terminal_that_stays, expiry_is_told,
             terminals_of_the_unknown);

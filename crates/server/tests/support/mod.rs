@@ -7,7 +7,7 @@ pub(crate) mod sys;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ use process::Plain;
 #[derive(Default)]
 pub(crate) struct Folders {
     all: Mutex<HashMap<String, Arc<Folder>>>,
+    /// Whether none can be made.
+    pub(crate) is_broken: AtomicBool,
 }
 
 /// One of them.
@@ -49,6 +51,15 @@ impl Folders {
         self.all.lock().unwrap().keys().cloned().collect()
     }
 
+    /// The ids of those that have not ended, in order.
+    pub(crate) fn living(&self) -> Vec<String> {
+        let all = self.all.lock().unwrap();
+        let living = all.iter().filter(|(_, folder)| !*folder.has_ended.borrow());
+        let mut names: Vec<String> = living.map(|(name, _)| name.clone()).collect();
+        names.sort();
+        names
+    }
+
     /// A sandbox that no server knows of.
     pub(crate) fn stray(&self, name: &str) {
         self.all.lock().unwrap().insert(name.to_owned(), Arc::new(Folder::new(&[])));
@@ -67,6 +78,10 @@ impl Sandboxes for Folders {
     }
 
     fn create<'a>(&'a self, name: &'a str, recipe: &'a Recipe) -> Pending<'a, Made> {
+        if self.is_broken.load(Ordering::SeqCst) {
+            let failure = Failure::new(ErrorCode::SetupFailed, "no folder can be made");
+            return Box::pin(async move { Err(failure) });
+        }
         let environment: Vec<_> = recipe.policy.environment.clone().into_iter().collect();
         let folder = Arc::new(Folder::new(&environment));
         *folder.network.lock().unwrap() = recipe.policy.network.clone();
@@ -196,6 +211,13 @@ impl Sandbox for Folder {
         let outside = |path: &str| -> PathBuf { self.outside(path) };
         let changed = files::change(change, &outside);
         Box::pin(async move { changed })
+    }
+
+    fn kill_all(&self) -> Pending<'_, Result<(), Failure>> {
+        for process in self.processes.lock().unwrap().iter() {
+            process.kill(libc::SIGKILL);
+        }
+        Box::pin(async { Ok(()) })
     }
 
     fn freeze(&self, frozen: bool) -> Pending<'_, Result<(), Failure>> {
