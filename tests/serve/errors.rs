@@ -72,7 +72,8 @@ fn e3013_directory_that_is_not_empty() {
 #[test]
 fn e3014_sandbox_whose_time_is_over() {
     let serve = Serve::start(&[]);
-    let id = serve.create_with(json!({ "template": "shell", "ttl_ms": 1_000 }));
+    let id =
+        serve.create_with(json!({ "template": "shell", "ttl_ms": 1_000 * crate::suite::pace() }));
     let sleep = json!({ "id": id, "cmd": ["sleep", "100"], "timeout_ms": 100_000 });
     refused(&serve, "exec", sleep, "E3014");
 }
