@@ -163,8 +163,12 @@ impl Engine {
         let why = if answer.is_good() { broken } else { Some(answer.message()) };
         match why {
             None => Ok(()),
-            Some(why) => Err(errors::image(name, &why)
-                .hint("pull or build it on this host, or name another one with --image")),
+            Some(why) => {
+                // The engine's words name servers of the operator's network.
+                announce(&format!("image {name}: {why}"));
+                Err(errors::image(name, "it is not on this host, and could not be fetched")
+                    .hint("pull or build it on this host, or name another one with --image"))
+            }
         }
     }
 
