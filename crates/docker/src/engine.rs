@@ -259,6 +259,8 @@ impl Engine {
     pub(crate) fn remove(&self, id: &str) -> Result<(), Failure> {
         let deadline = Instant::now() + REMOVAL;
         let mut pause = Duration::from_millis(5);
+        // An engine forgets a container that stands still, and leaves its processes standing.
+        let _ = self.pause(id, false);
         loop {
             let path = format!("/containers/{}?force=true&v=true", in_path(id));
             let answer = self.ask("DELETE", &path, &Body::None)?;
