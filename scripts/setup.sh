@@ -41,6 +41,8 @@ test curl curl
 test go golang-go
 test java default-jdk-headless
 test flock util-linux
+test dockerd docker.io
+test runsc runsc
 bench bwrap bubblewrap
 bench runc runc
 bench crun crun

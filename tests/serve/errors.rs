@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::server::Serve;
 use crate::suite::exec::until;
+use crate::suite::pace;
 
 #[track_caller]
 fn refused(serve: &Serve, method: &str, params: Value, code: &str) {
@@ -84,7 +85,7 @@ fn e3013_directory_that_is_not_empty() {
 #[test]
 fn e3014_sandbox_whose_time_is_over() {
     let serve = Serve::start(&[]);
-    let id = serve.create_with(json!({ "template": "shell", "ttl_ms": 1_000 }));
+    let id = serve.create_with(json!({ "template": "shell", "ttl_ms": 1_000 * pace() }));
     let sleep = json!({ "id": id, "cmd": ["sleep", "100"], "timeout_ms": 100_000 });
     refused(&serve, "exec", sleep, "E3014");
 }

@@ -10,6 +10,36 @@ use capsule_tests::{Binary, Signal, path_of, send_signal};
 
 use crate::suite::client::Site;
 
+/// An engine to test containers on.
+pub(crate) struct Engine {
+    pub(crate) runtime: String,
+    pub(crate) socket: String,
+    pub(crate) image: String,
+}
+
+pub(crate) fn engine() -> Engine {
+    let named = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
+    Engine {
+        runtime: named("CAPSULE_CONFORMANCE_RUNTIME"),
+        socket: named("CAPSULE_CONFORMANCE_SOCKET"),
+        image: named("CAPSULE_CONFORMANCE_IMAGE"),
+    }
+}
+
+/// Options for the backend that the environment names; none is the usual one.
+fn backend() -> Vec<String> {
+    if std::env::var_os("CAPSULE_CONFORMANCE_RUNTIME").is_none() {
+        return Vec::new();
+    }
+    let Engine { runtime, socket, image } = engine();
+    let options = ["--backend", "docker", "--runtime", &runtime, "--docker-socket", &socket];
+    let mut options: Vec<String> = options.map(str::to_owned).into();
+    for template in ["python", "node", "go", "shell"] {
+        options.extend(["--image".to_owned(), format!("{template}={image}")]);
+    }
+    options
+}
+
 /// A server that runs. Dropping it stops it, and sees that it leaves nothing.
 pub(crate) struct Serve {
     pub(crate) site: Site,
@@ -31,7 +61,8 @@ impl Serve {
     /// One that finds the state of an earlier one.
     pub(crate) fn again(data: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(path_of(Binary::Capsule));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).args(arguments);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+        command.args(backend()).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         // A signal for the test's terminal is not one for the server.
         command.process_group(0);

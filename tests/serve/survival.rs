@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::server::Serve;
 use crate::suite::exec::until;
+use crate::suite::pace;
 
 fn capsule(arguments: &[&str]) -> Output {
     Command::new(path_of(Binary::Capsule)).args(arguments).output().unwrap()
@@ -71,9 +72,9 @@ fn sandboxes_can_be_kept_over_a_restart() {
 #[test]
 fn time_goes_on_without_a_server() {
     let serve = Serve::start(&[]);
-    let id = serve.create_with(json!({ "template": "shell", "ttl_ms": 1_000 }));
+    let id = serve.create_with(json!({ "template": "shell", "ttl_ms": 1_000 * pace() }));
     let (data, _folder) = serve.kill();
-    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    std::thread::sleep(std::time::Duration::from_millis(1_100 * pace()));
     let next = Serve::again(&data, &[]);
     until(|| next.call("sandbox.v1.get", json!({ "id": id })).is_err());
 }

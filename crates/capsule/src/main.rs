@@ -45,6 +45,11 @@ fn main() -> ExitCode {
     if let Some(code) = bundling::serve(&arguments).or_else(|| worker::serve_guests(&arguments)) {
         return code;
     }
+    if arguments.len() == 2 && arguments[1] == wire::CONTAINER_ROLE {
+        let error = wire::become_first_process();
+        let _ = writeln!(std::io::stderr(), "error: {error}");
+        return ExitCode::FAILURE;
+    }
     // `exec` has its own errors, codes and JSON: they are those of capsule-run.
     if arguments.get(1).is_some_and(|verb| verb == "exec") {
         match commands::exec::run(&arguments[1..]) {

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use capsule_backend::Backend;
 use capsule_backend::guest::Guests;
 use capsule_backend::sandbox::Sandboxes;
+use capsule_backend::{Backend, Capabilities};
 use capsule_engine::{Backends, Language, Programs, Project};
 use capsule_jail::Jail;
 use capsule_jail::native::Native;
@@ -32,10 +32,88 @@ pub(crate) fn jail() -> Box<dyn Backend> {
     Box::new(Jail::default())
 }
 
+/// Kinds of sandboxes that live on.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    /// Jails of this host.
+    Jail,
+    /// Containers of an engine.
+    Docker(Engine),
+}
+
+/// An engine, and what runs its containers.
+#[derive(Clone, Debug)]
+pub(crate) struct Engine {
+    pub(crate) socket: PathBuf,
+    pub(crate) runtime: String,
+}
+
+impl Engine {
+    pub(crate) fn usual_socket() -> PathBuf {
+        capsule_docker::Settings::usual_socket()
+    }
+
+    fn settings(&self) -> Result<capsule_docker::Settings, Failure> {
+        let program = std::env::current_exe().map_err(|error| {
+            let what = format!("this program's own file cannot be found: {error}");
+            Failure::new(ErrorCode::SystemFailure, what)
+        })?;
+        Ok(capsule_docker::Settings {
+            socket: self.socket.clone(),
+            runtime: self.runtime.clone(),
+            program,
+            announce: Arc::new(announce),
+        })
+    }
+}
+
+/// A line of the server's log.
+fn announce(text: &str) {
+    let line = serde_json::json!({ "level": "info", "message": text });
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{line}\n").as_bytes());
+}
+
+/// The best kind that this host has: jails, or containers where no jail can be.
+pub(crate) fn best_kind(engine: Engine) -> Kind {
+    if jail().capabilities().usable.is_ok() {
+        return Kind::Jail;
+    }
+    let tried = engine.settings().and_then(|settings| capsule_docker::try_out(&settings).usable);
+    // What a jail says is what helps most.
+    if tried.is_ok() { Kind::Docker(engine) } else { Kind::Jail }
+}
+
 /// What makes sandboxes that live on, with its state below a server's data folder. To be
 /// called within a runtime of tokio.
-pub(crate) fn sandboxes(data: &Path) -> Result<Arc<dyn Sandboxes>, Failure> {
-    Ok(Residents::open(data.join("jails"), LEASE)?)
+pub(crate) fn sandboxes(kind: &Kind, data: &Path) -> Result<Arc<dyn Sandboxes>, Failure> {
+    match kind {
+        Kind::Jail => Ok(Residents::open(data.join("jails"), LEASE)?),
+        Kind::Docker(engine) => {
+            Ok(capsule_docker::open(engine.settings()?, &data.join("containers"))?)
+        }
+    }
+}
+
+/// What the usual engine is found to be able to do, by running a container in each of its
+/// runtimes that Capsule knows.
+pub(crate) fn try_engine() -> Vec<Capabilities> {
+    let of = |runtime: &str| {
+        let engine = Engine { socket: Engine::usual_socket(), runtime: runtime.to_owned() };
+        engine.settings().ok().map(|settings| capsule_docker::try_out(&settings))
+    };
+    let Some(first) = of("runc") else { return Vec::new() };
+    let named = first.facts.iter().find(|(name, _)| name == "runtimes");
+    let has_gvisor = named.is_some_and(|(_, all)| all.split(", ").any(|one| one == "runsc"));
+    let second = if has_gvisor { of("runsc") } else { None };
+    [Some(first), second].into_iter().flatten().collect()
+}
+
+/// The argument that makes this program the first process of a container.
+pub(crate) const CONTAINER_ROLE: &str = capsule_docker::ROLE;
+
+/// Answers only when that fails.
+pub(crate) fn become_first_process() -> std::io::Error {
+    capsule_jail::resident::enclosed()
 }
 
 /// What runs tasks: a runtime for each language and set of packages, loaded when it is first

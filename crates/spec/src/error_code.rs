@@ -88,6 +88,8 @@ error_codes! {
     DoorFailed = "E2006", Host, true, "The network door could not be opened.";
     RuntimeUnavailable = "E2007", Host, true, "The language runtime could not be made ready.";
     PackagesFailed = "E2008", Host, true, "The packages of the project could not be made ready.";
+    EngineUnavailable = "E2009", Host, true, "The container engine cannot be reached, or cannot run a container.";
+    ImageUnavailable = "E2010", Host, true, "A template's image is not there and could not be fetched, or cannot be used.";
     ServerUnreachable = "E2011", Host, true, "No server of sandboxes answers at the address.";
     CommandNotFound = "E3001", Command, false, "The command does not exist inside the jail.";
     CommandNotExecutable = "E3002", Command, false, "The command exists but cannot be executed.";

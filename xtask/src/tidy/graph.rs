@@ -11,6 +11,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("capsule-backend", &["capsule-spec"]),
     ("capsule-init", &[]),
     ("capsule-jail", &["capsule-spec", "capsule-backend", "capsule-init"]),
+    // A container's PID 1, and who speaks to it, are a jail's.
+    ("capsule-docker", &["capsule-spec", "capsule-backend", "capsule-jail"]),
     ("capsule-wasm", &["capsule-spec", "capsule-backend"]),
     ("capsule-engine", &["capsule-spec", "capsule-backend"]),
     ("capsule-bundle", &["capsule-spec"]),
@@ -24,10 +26,11 @@ const EDGES: &[(&str, &[&str])] = &[
             "capsule-wasm",
             "capsule-engine",
             "capsule-bundle",
+            "capsule-docker",
             "capsule-server",
         ],
     ),
-    ("capsule-tests", &["capsule-spec"]),
+    ("capsule-tests", &["capsule-spec", "capsule-backend", "capsule-jail", "capsule-docker"]),
     ("guest-link", &[]),
     ("xtask", &["capsule-spec", "capsule-jail", "capsule-server"]),
 ];
@@ -46,7 +49,7 @@ const BLIND: &[Blind] = &[
     },
 ];
 
-const BACKENDS: &[&str] = &["capsule_jail", "capsule_wasm", "capsule_container"];
+const BACKENDS: &[&str] = &["capsule_jail", "capsule_wasm", "capsule_docker"];
 const BACKENDS_WHY: &str = "the engine and the server know traits only";
 /// Addresses of `std::net` are values; its sockets are not.
 const IO: &[&str] =

@@ -21,7 +21,9 @@ pub(crate) struct Doctor {
 
 impl Doctor {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let found: Vec<_> = wire::backends().iter().map(|backend| backend.capabilities()).collect();
+        let mut found: Vec<_> =
+            wire::backends().iter().map(|backend| backend.capabilities()).collect();
+        found.extend(wire::try_engine());
         let lockdown = lockdown::try_out();
         let text = if self.json {
             let backends: Vec<_> = found.iter().map(to_json).collect();

@@ -30,6 +30,15 @@ pub(crate) struct Serve {
     /// What makes the sandboxes
     #[arg(long, value_enum, default_value = "auto")]
     backend: Kind,
+    /// What runs containers: a runtime that the engine knows, such as runc or runsc (gVisor)
+    #[arg(long, value_name = "NAME", default_value = "runc")]
+    runtime: String,
+    /// The engine's socket [default: the environment's DOCKER_HOST, or /var/run/docker.sock]
+    #[arg(long, value_name = "PATH")]
+    docker_socket: Option<PathBuf>,
+    /// The image of a template, for containers (can be given more than once)
+    #[arg(long, value_name = "TEMPLATE=IMAGE", value_parser = image)]
+    image: Vec<(String, String)>,
     /// Folder for the server's state, nobody else's [default: capsule/server in the user's
     /// state folder]
     #[arg(long, value_name = "DIR")]
@@ -90,6 +99,17 @@ enum Kind {
     Auto,
     /// Jails of this host
     Jail,
+    /// Containers of Docker
+    Docker,
+}
+
+fn image(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((template, image)) if !template.is_empty() && !image.is_empty() => {
+            Ok((template.to_owned(), image.to_owned()))
+        }
+        _ => Err("expected TEMPLATE=IMAGE, such as python=python:3.13-slim".to_owned()),
+    }
 }
 
 impl Serve {
@@ -104,22 +124,33 @@ impl Serve {
     }
 
     fn serve(self) -> Result<ExitCode, Failure> {
-        // One way to make them today, whichever is asked for.
-        let (Kind::Auto | Kind::Jail) = self.backend;
+        let kind = self.kind();
+        let (built_in, config) = (templates(&kind, &self.image, self.pool)?, self.config.clone());
         let stop = sys::stop_signals().map_err(|error| {
             Failure::new(ErrorCode::SystemFailure, format!("signals cannot be caught: {error}"))
         })?;
-        let (built_in, config) = (templates(self.pool), self.config.clone());
         let settings = self.settings()?;
         let templates = configured(config, &settings.data, built_in)?;
         program::threads()?.block_on(async {
-            let server = Server::start(settings, wire::sandboxes, templates);
+            let server = Server::start(settings, |data| wire::sandboxes(&kind, data), templates);
             let server = server.await.map_err(|error: ServeError| Failure::from(error))?;
             // A program that starts a server on port 0 reads here where it is.
             let _ = answer::give(&format!("{}\n", server.address()));
             let is_clean = server.run(sys::stopped(stop)).await;
             Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         })
+    }
+
+    fn kind(&self) -> wire::Kind {
+        let engine = wire::Engine {
+            socket: self.docker_socket.clone().unwrap_or_else(wire::Engine::usual_socket),
+            runtime: self.runtime.clone(),
+        };
+        match self.backend {
+            Kind::Jail => wire::Kind::Jail,
+            Kind::Docker => wire::Kind::Docker(engine),
+            Kind::Auto => wire::best_kind(engine),
+        }
     }
 
     fn settings(self) -> Result<Settings, Failure> {
@@ -174,25 +205,49 @@ fn configured(
     }
 }
 
-/// The host's own toolchains; what is not installed here is not there inside.
-fn templates(pool: usize) -> Vec<Template> {
+/// In jails, the host's own toolchains: what is not installed here is not there inside. In
+/// containers, images.
+fn templates(
+    kind: &wire::Kind,
+    images: &[(String, String)],
+    pool: usize,
+) -> Result<Vec<Template>, Failure> {
     let languages = [
-        ("python", Language::Python),
-        ("node", Language::JavaScript),
-        ("go", Language::Go),
-        ("shell", Language::Shell),
+        ("python", Language::Python, "python:3-slim"),
+        ("node", Language::JavaScript, "node:lts-slim"),
+        ("go", Language::Go, "golang:latest"),
+        ("shell", Language::Shell, "debian:stable-slim"),
     ];
-    let template = |(name, language): (&str, Language)| Template {
-        name: name.to_owned(),
-        recipe: Recipe {
-            root: Root::Host,
-            limits: Limits::default(),
-            policy: Policy::default(),
-            require: Vec::new(),
-        },
-        language,
-        description: None,
-        pool,
+    let known = |name: &str| languages.iter().any(|(known, _, _)| *known == name);
+    if let Some((name, _)) = images.iter().find(|(name, _)| !known(name)) {
+        let message = format!("there is no template {name:?} to give an image to");
+        return Err(Failure::new(ErrorCode::UnknownTemplate, message));
+    }
+    if let (wire::Kind::Jail, Some(_)) = (kind, images.first()) {
+        let message = "--image is for containers, and the sandboxes are jails";
+        return Err(Failure::new(ErrorCode::ConflictingOptions, message)
+            .hint("ask for them with --backend docker"));
+    }
+    let template = |(name, language, usual): (&str, Language, &str)| {
+        let named = images.iter().rev().find(|(template, _)| template == name);
+        let image = || named.map_or(usual, |(_, image)| image).to_owned();
+        let root = match kind {
+            wire::Kind::Jail => Root::Host,
+            wire::Kind::Docker(_) => Root::Image(image()),
+        };
+        Template {
+            name: name.to_owned(),
+            recipe: Recipe {
+                root,
+                limits: Limits::default(),
+                policy: Policy::default(),
+                require: Vec::new(),
+            },
+            language,
+            description: None,
+            // A spare container costs a second of the engine's time, and is not made beforehand.
+            pool: if matches!(kind, wire::Kind::Jail) { pool } else { 0 },
+        }
     };
-    languages.map(template).into()
+    Ok(languages.map(template).into())
 }

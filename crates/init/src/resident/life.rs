@@ -37,6 +37,9 @@ pub(super) struct Life {
 }
 
 pub(super) fn live(settings: Settings) -> ! {
+    // A handler of the program's own, such as Rust's for SIGSEGV, would let a guest kill this
+    // process: the kernel protects a PID 1 from signals with the default action only.
+    crate::sys::reset_signals();
     shed::server_memory();
     match Life::begin(settings) {
         Ok(mut life) => loop {

@@ -13,7 +13,8 @@ const BUFFER: usize = 64 * 1024;
 const PAGE: usize = 4096;
 /// What PID 1 has of this stack: it goes no deeper, and nothing here is recursive.
 const STACK_BELOW: usize = 128 * 1024;
-const STACK_ABOVE: usize = 2 * PAGE;
+/// The terms that it was given are there, above the list of what is given up.
+const STACK_ABOVE: usize = 4 * PAGE;
 /// What is in use while this runs.
 const STACK_IN_USE: usize = 32 * 1024;
 /// Round what the C library keeps for this thread.

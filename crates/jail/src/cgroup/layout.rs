@@ -173,11 +173,39 @@ pub(super) fn freezer_parent() -> Option<PathBuf> {
 
 fn named_parent(own: &str, wanted: &str) -> Option<PathBuf> {
     let mount = Path::new(ROOT).join(wanted);
-    let path = own.lines().find_map(|line| {
+    let path = path_of(own, wanted)?;
+    let own = mount.join(path.trim_start_matches('/'));
+    [own, mount].into_iter().find(|parent| writable(parent))
+}
+
+/// The groups that a process is in, as far as they can be seen from here.
+pub(crate) fn places_of(pid: i32) -> Vec<(Option<Controller>, PathBuf)> {
+    let own = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let is_version2 =
+        rustix::fs::statfs(ROOT).is_ok_and(|found| found.f_type as u32 == CGROUP2_MAGIC);
+    // The root group of a hierarchy is everybody's, and counts for nobody.
+    let is_own = |path: &str| !path.trim_matches('/').is_empty() && !path.contains("..");
+    if is_version2 {
+        let path = own.lines().find_map(|line| line.strip_prefix("0::"));
+        let place = path.filter(|path| is_own(path)).map(|path| (None, below(ROOT, path)));
+        return place.into_iter().filter(|(_, path)| path.is_dir()).collect();
+    }
+    let place = |controller: Controller| {
+        let path = path_of(&own, controller.name()).filter(|path| is_own(path))?;
+        Some((Some(controller), below(&format!("{ROOT}/{}", controller.name()), path)))
+    };
+    Controller::ALL.into_iter().filter_map(place).filter(|(_, path)| path.is_dir()).collect()
+}
+
+fn below(root: &str, path: &str) -> PathBuf {
+    Path::new(root).join(path.trim_start_matches('/'))
+}
+
+/// The path of a version 1 controller in a list of groups.
+fn path_of<'a>(list: &'a str, wanted: &str) -> Option<&'a str> {
+    list.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
         let controllers = fields.next()?;
         controllers.split(',').any(|name| name == wanted).then(|| fields.next())?
-    })?;
-    let own = mount.join(path.trim_start_matches('/'));
-    [own, mount].into_iter().find(|parent| writable(parent))
+    })
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use capsule_spec::{ExecutionId, Limits};
 
 pub(crate) use freezer::Freezer;
-pub(crate) use layout::{Controller, Layout};
+pub(crate) use layout::{Controller, Layout, places_of};
 
 const PREFIX: &str = "capsule-";
 /// Where a supervisor moves to when its own group must be free of processes.

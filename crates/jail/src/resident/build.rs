@@ -30,9 +30,9 @@ use crate::sys::{self, Side};
 
 /// Processes of ours in the sandbox, beside its own: for each process that was started
 /// from outside there is a keeper.
-const OUR_PROCESSES: u32 = 32;
+pub(super) const OUR_PROCESSES: u32 = 32;
 /// Descriptors that PID 1 may have: three for each process whose end was not told.
-const OUR_FILES: u64 = 1024;
+pub(super) const OUR_FILES: u64 = 1024;
 /// The longest that a jail may take to build itself.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -117,6 +117,18 @@ impl Drop for Building {
     }
 }
 
+type Filter = fn() -> std::io::Result<()>;
+
+/// What PID 1 takes up, and what each process that it starts does. PID 1 carries the ordinary
+/// filter, so what it starts need not load it.
+pub(super) fn filters(profile: SeccompProfile) -> (Filter, Filter) {
+    let confine = match profile {
+        SeccompProfile::Default => no_more,
+        SeccompProfile::Strict => strict_filter,
+    };
+    (default_filter, confine)
+}
+
 fn default_filter() -> std::io::Result<()> {
     seccomp::load(seccomp::program(SeccompProfile::Default))
 }
@@ -151,17 +163,14 @@ pub(super) fn start(
     let base = prepared.base.as_ref().and_then(|base| Some(base.tree.as_ref()?.as_raw_fd()));
     prepared.keep.extend(base);
     prepared.keep.sort_unstable();
+    let (seal, confine) = filters(plan.seccomp);
     let settings = Settings {
         listener: listener.as_raw_fd(),
         control: inside.as_raw_fd(),
         lease: u64::try_from(lease.as_nanos()).unwrap_or(u64::MAX),
         open_files,
-        // PID 1 carries the ordinary filter, so what it starts need not load it.
-        seal: default_filter,
-        confine: match plan.seccomp {
-            SeccompProfile::Default => no_more,
-            SeccompProfile::Strict => strict_filter,
-        },
+        seal,
+        confine,
     };
     let trees: Vec<Cell<Option<RawFd>>> = prepared.mounts.iter().map(|_| Cell::new(None)).collect();
     match sys::clone_into(namespaces(plan), cgroup) {

@@ -62,6 +62,12 @@ impl Grouping {
         Self { state: Mutex::new(state), memory_kills: AtomicU64::new(0) }
     }
 
+    /// One that somebody else made for a process, and removes.
+    pub(super) fn of_process(pid: i32) -> (Self, Places) {
+        let places = crate::cgroup::places_of(pid);
+        (Self::of(Group::take_over(places.clone())), places)
+    }
+
     /// One that earlier processes made and joined.
     pub(super) fn take_over(places: &Places, freezer: Option<&PathBuf>) -> Self {
         let grouping = Self::of(Group::take_over(places.clone()));

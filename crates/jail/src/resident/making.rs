@@ -7,9 +7,11 @@ use std::time::Duration;
 use capsule_backend::sandbox::Recipe;
 use capsule_spec::{ErrorCode, Failure, Network, WallState};
 
-use super::group::{Grouping, Joining};
+use super::enclosed::{self, Order};
+use super::group::{Grouping, Joining, Places};
 use super::record::Record;
 use super::sandbox::{Resident, rules_of};
+use super::walls::{Enclosure, Walls};
 use super::{Shared, build, errors, lock, state, sys};
 use crate::cgroup::{Controller, Layout};
 
@@ -25,12 +27,15 @@ struct Built {
     socket: Option<OwnedFd>,
     grouping: Arc<Grouping>,
     record: Record,
-    joining: Joining,
+    joining: Option<Joining>,
 }
 
 impl Drop for Built {
     fn drop(&mut self) {
-        if let Some(pidfd) = &self.pidfd {
+        if let (Some(walls), true) = (&self.shared.walls, self.pidfd.is_some()) {
+            let _ = walls.remove(&self.name);
+            let _ = self.shared.state.remove(&self.name);
+        } else if let Some(pidfd) = &self.pidfd {
             crate::sys::kill(pidfd.as_fd(), libc::SIGKILL);
             let _ = crate::sys::reap(self.pid);
             leave_nothing(&self.shared, &self.name, &self.grouping, self.record.outside_user);
@@ -61,7 +66,12 @@ fn name_is_taken(name: &str) -> Failure {
 
 /// What is to be removed when every process is gone. Blocks for moments.
 pub(super) fn leave_nothing(shared: &Shared, name: &str, grouping: &Grouping, user: u32) {
-    grouping.remove();
+    match &shared.walls {
+        None => grouping.remove(),
+        // Who built the walls removes the groups. What fails is left for the next sweep, which
+        // finds it with them.
+        Some(walls) => drop(walls.remove(name)),
+    }
     let _ = shared.state.remove(name);
     lock(&shared.users).remove(&user);
 }
@@ -85,7 +95,10 @@ impl Resident {
         let built = {
             let (shared, name, recipe) = (shared.clone(), name.to_owned(), recipe.clone());
             // The thread keeps the name, also when nobody waits for it any more.
-            let work = move || (Built::new(shared, name, &recipe), reserved);
+            let work = move || match shared.walls.clone() {
+                None => (Built::new(shared, name, &recipe), reserved),
+                Some(walls) => (Built::enclosed(shared, &*walls, name, &recipe), reserved),
+            };
             tokio::task::spawn_blocking(work).await.map_err(|_| errors::no_answer())?
         };
         let (built, _reserved) = built;
@@ -123,8 +136,12 @@ impl Resident {
             sys::peer(socket.as_fd()).map_err(|error| errors::system("reach a sandbox", error))?;
         let grouping = Arc::new(Grouping::take_over(&record.groups, record.freezer.as_ref()));
         let was_frozen = record.frozen;
-        if was_frozen && grouping.stops_init() {
-            // To be asked what there is; it is stopped again below.
+        // To be asked what there is; it is stopped again below.
+        if was_frozen && shared.walls.is_some() {
+            let name = name.to_owned();
+            let thawed = shared.ask_walls(move |walls| walls.freeze(&name, false)).await;
+            thawed.transpose()?;
+        } else if was_frozen && grouping.stops_init() {
             let _ = grouping.go();
         }
         lock(&shared.users).insert(record.outside_user);
@@ -203,7 +220,7 @@ impl Built {
             })?;
             building.finish(&plan)
         });
-        let joining = Joining::new(&plan, layout);
+        let joining = Some(Joining::new(&plan, layout));
         let grouping = Arc::new(Grouping::of(group));
         let pidfd = match finished {
             Ok(pidfd) => pidfd,
@@ -216,12 +233,59 @@ impl Built {
         let mut built =
             Self { shared, name, pid, pidfd: Some(pidfd), socket: None, grouping, record, joining };
         drop(listener);
-        built.socket = built
-            .shared
-            .state
-            .connect(&built.name)
-            .map_err(|error| errors::system("reach the sandbox", error))?;
+        built.connect()?;
         Ok(built)
+    }
+
+    /// As [`Built::new`], within walls of somebody else.
+    fn enclosed(
+        shared: Arc<Shared>,
+        walls: &dyn Walls,
+        name: String,
+        recipe: &Recipe,
+    ) -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => name_is_taken(&name),
+            _ => errors::system("open a socket", error),
+        };
+        let listener = shared.state.bind(&name).map_err(failed)?;
+        let begin = || {
+            let (entrance, path) = shared.state.open_entrance(&name).map_err(failed)?;
+            let enclosure = walls.build(&name, recipe, &path)?;
+            let (grouping, groups) = Grouping::of_process(enclosure.pid);
+            let record = record_of(&enclosure, recipe, groups);
+            // Before it can outlive this server.
+            shared.state.write(&name, &record).map_err(|error| {
+                Failure::new(ErrorCode::StoreFailed, "the sandbox's record could not be written")
+                    .detail("reason", error.kind())
+            })?;
+            let pidfd = sys::open_process(record.pid)
+                .map_err(|error| errors::system("watch a sandbox", error))?;
+            let order = Order::new(shared.lease, &recipe.limits, recipe.policy.seccomp);
+            enclosed::admit(&entrance, (record.pid, &pidfd), &listener, &order)?;
+            drop(entrance);
+            shared.state.close_entrance(&name).map_err(failed)?;
+            Ok((pidfd, grouping, record))
+        };
+        let begun = begin().inspect_err(|_: &Failure| {
+            let _ = walls.remove(&name);
+            let _ = shared.state.remove(&name);
+        });
+        let (pidfd, grouping, record) = begun?;
+        let joining = None;
+        let pid = record.pid;
+        let grouping = Arc::new(grouping);
+        let mut built =
+            Self { shared, name, pid, pidfd: Some(pidfd), socket: None, grouping, record, joining };
+        drop(listener);
+        built.connect()?;
+        Ok(built)
+    }
+
+    fn connect(&mut self) -> Result<(), Failure> {
+        let socket = self.shared.state.connect(&self.name);
+        self.socket = socket.map_err(|error| errors::system("reach the sandbox", error))?;
+        Ok(())
     }
 
     fn into_resident(mut self) -> Result<Arc<Resident>, Failure> {
@@ -230,12 +294,33 @@ impl Built {
         let pidfd = pidfd.map_err(|error| errors::system("watch a sandbox", error))?;
         let parts = (self.pid, pidfd, socket);
         let (grouping, record) = (self.grouping.clone(), self.record.clone());
-        let joining = Some(self.joining.clone());
+        let joining = self.joining.clone();
         let made =
             Resident::assemble(self.shared.clone(), &self.name, parts, grouping, record, joining)?;
         // It is held now.
         self.pidfd = None;
         Ok(made)
+    }
+}
+
+/// What the next server must know of a sandbox in walls of somebody else.
+fn record_of(enclosure: &Enclosure, recipe: &Recipe, groups: Places) -> Record {
+    Record {
+        pid: enclosure.pid,
+        inside_user: enclosure.user,
+        outside_user: enclosure.user,
+        outside_group: enclosure.user,
+        // So that a door of root gets a user of its own.
+        mapped_by_supervisor: crate::sys::effective_user() == 0,
+        environment: enclosure.environment.clone(),
+        weaker: enclosure.weaker.clone(),
+        memory_bytes: recipe.limits.memory.bytes(),
+        adds_up_memory: false,
+        shares_network: recipe.policy.network == Network::Open,
+        hosts: Vec::new(),
+        groups,
+        freezer: None,
+        frozen: false,
     }
 }
 
@@ -245,6 +330,11 @@ pub(super) async fn put_down(shared: &Arc<Shared>, name: &str) -> Result<bool, F
     let (shared, name) = (shared.clone(), name.to_owned());
     let work = move || {
         let failed = |error| errors::system("end a sandbox", error);
+        if let Some(walls) = &shared.walls {
+            let lived = walls.remove(&name)?;
+            shared.state.remove(&name).map_err(failed)?;
+            return Ok(lived);
+        }
         let record = shared.state.read(&name);
         let take_over =
             |record: &Record| Grouping::take_over(&record.groups, record.freezer.as_ref());

@@ -8,6 +8,8 @@
 //!     └──────────── after kill -9 ─────────────────▶ PID 1 (capsule_init::resident)
 //! ```
 //!
+//! The walls round a PID 1 are a jail's, or somebody else's ([`Walls`]): a container's.
+//!
 //! A sandbox costs one process and, in the server, a task and a few descriptors; no
 //! thread. What lives in PID 1 outlives the server: processes, and the ends of their
 //! streams. What lives here (the count of memory where no group counts it, the door)
@@ -19,6 +21,7 @@
 mod build;
 mod connection;
 mod doors;
+mod enclosed;
 mod errors;
 mod files;
 mod group;
@@ -31,6 +34,7 @@ mod sandbox;
 mod state;
 mod still;
 mod sys;
+mod walls;
 mod watch;
 
 use std::collections::{HashMap, HashSet};
@@ -48,6 +52,9 @@ use crate::probe;
 use held::Held;
 use sandbox::Resident;
 use state::State;
+
+pub use enclosed::enclosed;
+pub use walls::{ENTRANCE, Enclosure, OWN_FILES, OWN_PROCESSES, Walls};
 
 /// How long a sandbox lives on when its server has gone and none comes back.
 pub const LEASE: Duration = Duration::from_secs(300);
@@ -69,6 +76,8 @@ struct Shared {
     users: Mutex<HashSet<u32>>,
     watch: watch::Watch,
     doors: doors::Doors,
+    /// None: jails.
+    walls: Option<Arc<dyn Walls>>,
 }
 
 impl Residents {
@@ -78,8 +87,28 @@ impl Residents {
     /// # Errors
     /// When the folder cannot be used, or another server uses it.
     pub fn open(folder: impl Into<PathBuf>, lease: Duration) -> Result<Arc<Self>, Failure> {
+        Self::new(folder.into(), lease, None)
+    }
+
+    /// As [`Residents::open`], within walls that somebody else builds.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn within(
+        walls: Arc<dyn Walls>,
+        folder: impl Into<PathBuf>,
+        lease: Duration,
+    ) -> Result<Arc<Self>, Failure> {
+        Self::new(folder.into(), lease, Some(walls))
+    }
+
+    fn new(
+        folder: PathBuf,
+        lease: Duration,
+        walls: Option<Arc<dyn Walls>>,
+    ) -> Result<Arc<Self>, Failure> {
         sys::raise_file_limit();
-        let state = State::open(folder.into())?;
+        let state = State::open(folder)?;
         let host = Host::read(true);
         let shared = Arc::new(Shared {
             state,
@@ -90,12 +119,34 @@ impl Residents {
             users: Mutex::default(),
             watch: watch::Watch::default(),
             doors: doors::Doors::default(),
+            walls,
         });
         Ok(Arc::new(Self { shared }))
     }
 }
 
 impl Shared {
+    /// Has the walls do something, if they are somebody else's, on a thread that may wait.
+    async fn ask_walls<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&dyn Walls) -> Result<T, Failure> + Send + 'static,
+    ) -> Option<Result<T, Failure>> {
+        let walls = self.walls.clone()?;
+        let work = tokio::task::spawn_blocking(move || what(&*walls));
+        Some(work.await.unwrap_or_else(|_| Err(errors::no_answer())))
+    }
+
+    /// Names of which anything is there, here or with who builds the walls.
+    async fn names(&self) -> Result<Vec<String>, Failure> {
+        let mut names = self.state.names()?;
+        if let Some(others) = self.ask_walls(Walls::names).await {
+            names.extend(others?);
+            names.sort_unstable();
+            names.dedup();
+        }
+        Ok(names)
+    }
+
     fn living(&self) -> MutexGuard<'_, HashMap<String, Weak<Resident>>> {
         lock(&self.living)
     }
@@ -149,7 +200,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Sandboxes for Residents {
     fn capabilities(&self) -> Capabilities {
-        probe::capabilities(&Host::read(false))
+        match &self.shared.walls {
+            Some(walls) => walls.capabilities(),
+            None => probe::capabilities(&Host::read(false)),
+        }
     }
 
     fn create<'a>(&'a self, name: &'a str, recipe: &'a Recipe) -> Pending<'a, Made> {
@@ -176,7 +230,7 @@ impl Sandboxes for Residents {
     fn sweep<'a>(&'a self, keep: &'a [String]) -> Pending<'a, Result<usize, Failure>> {
         Box::pin(async move {
             let mut ended = 0;
-            for name in self.shared.state.names()? {
+            for name in self.shared.names().await? {
                 if keep.contains(&name) {
                     continue;
                 }

@@ -30,6 +30,8 @@ use crate::supervisor::door::{Door, Terms};
 const JOIN_AFTER: Duration = Duration::from_millis(10);
 /// What the kernel may take to end every process of a sandbox.
 const LAST_WAIT: Duration = Duration::from_secs(10);
+/// The same where somebody else removes the walls, who may have much to do.
+const WALLS_WAIT: Duration = Duration::from_secs(60);
 /// How long PID 1 may take to be gone when it has closed its connection.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -121,13 +123,20 @@ impl Resident {
 
     pub(super) fn kill(&self) {
         crate::sys::kill(self.pidfd.get_ref().as_fd(), libc::SIGKILL);
-        // A stopped process hears of it when it goes on.
-        let _ = self.grouping.go();
+        let Some(walls) = self.shared.walls.clone() else {
+            // A stopped process hears of it when it goes on.
+            let _ = self.grouping.go();
+            return;
+        };
+        // It is another user's process, and may be stopped.
+        let name = self.name.clone();
+        std::thread::spawn(move || walls.remove(&name));
     }
 
     pub(super) async fn finish(&self) -> Result<(), Failure> {
         self.kill();
-        match tokio::time::timeout(LAST_WAIT, self.await_end()).await {
+        let most = if self.shared.walls.is_some() { WALLS_WAIT } else { LAST_WAIT };
+        match tokio::time::timeout(most, self.await_end()).await {
             Ok(()) => Ok(()),
             Err(_) => Err(Failure::new(
                 ErrorCode::SystemFailure,
@@ -305,7 +314,9 @@ impl Resident {
 
     /// The private file system: the root is of it.
     async fn private_files(&self) -> Option<&OwnedFd> {
-        let look = || files::look(&self.connection, "/");
+        // In walls of somebody else the root is an image.
+        let path = if self.shared.walls.is_some() { "/workspace" } else { "/" };
+        let look = || files::look(&self.connection, path);
         self.files.get_or_try_init(look).await.ok()
     }
 
@@ -333,6 +344,13 @@ impl Resident {
         let _turn = self.turn.lock().await;
         if *self.ended.borrow() {
             return Err(errors::ended());
+        }
+        let name = self.name.clone();
+        let asked = self.shared.ask_walls(move |walls| walls.freeze(&name, frozen)).await;
+        if let Some(result) = asked {
+            result?;
+            self.connection.is_paused.store(frozen, Ordering::Release);
+            return self.write_record(|record| record.frozen = frozen);
         }
         if frozen {
             // What is read of its files while it stands still is reached from there.

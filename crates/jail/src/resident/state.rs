@@ -15,6 +15,7 @@ use super::record::Record;
 
 const SOCKET: &str = ".sock";
 const RECORD: &str = ".json";
+const ENTRANCE: &str = ".entrance";
 const LOCK: &str = "lock";
 
 pub(super) struct State {
@@ -86,6 +87,19 @@ impl State {
         Ok(socket)
     }
 
+    /// The socket at which a PID 1 in walls of somebody else is let in, and where it is.
+    pub(super) fn open_entrance(&self, name: &str) -> io::Result<(OwnedFd, PathBuf)> {
+        let path = self.folder.join(format!("{name}{ENTRANCE}"));
+        remove_file(&path)?;
+        let directory = self.directory.as_raw_fd();
+        let address = SocketAddrUnix::new(format!("/proc/self/fd/{directory}/{name}{ENTRANCE}"))?;
+        Ok((super::enclosed::open(&path, &address)?, path))
+    }
+
+    pub(super) fn close_entrance(&self, name: &str) -> io::Result<()> {
+        remove_file(&self.folder.join(format!("{name}{ENTRANCE}")))
+    }
+
     /// A connection to a PID 1; none if there is none any more.
     pub(super) fn connect(&self, name: &str) -> io::Result<Option<OwnedFd>> {
         let socket = socket()?;
@@ -103,7 +117,8 @@ impl State {
         for entry in fs::read_dir(&self.folder).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
             let name = name.to_str().unwrap_or_default();
-            let stem = name.strip_suffix(SOCKET).or_else(|| name.strip_suffix(RECORD));
+            let mut suffixes = [SOCKET, RECORD, ENTRANCE].iter();
+            let stem = suffixes.find_map(|suffix| name.strip_suffix(suffix));
             names.extend(stem.filter(|stem| is_name(stem)).map(str::to_owned));
         }
         names.sort_unstable();
@@ -124,7 +139,7 @@ impl State {
 
     /// Removes what is there of a name.
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {
-        for suffix in [SOCKET, RECORD, ".new"] {
+        for suffix in [SOCKET, RECORD, ENTRANCE, ".new"] {
             remove_file(&self.folder.join(format!("{name}{suffix}")))?;
         }
         Ok(())

@@ -21,8 +21,14 @@ pub(super) fn raise_file_limit() {
 /// lived all the time, and nobody else can have had its number.
 pub(super) fn peer(connection: BorrowedFd<'_>) -> std::io::Result<(i32, OwnedFd)> {
     let peer = rustix::net::sockopt::socket_peercred(connection)?;
-    let pidfd = rustix::process::pidfd_open(peer.pid, rustix::process::PidfdFlags::empty())?;
-    Ok((peer.pid.as_raw_nonzero().get(), pidfd))
+    let pid = peer.pid.as_raw_nonzero().get();
+    Ok((pid, open_process(pid)?))
+}
+
+/// A descriptor of a process.
+pub(super) fn open_process(pid: i32) -> std::io::Result<OwnedFd> {
+    let pid = rustix::process::Pid::from_raw(pid).ok_or(std::io::ErrorKind::NotFound)?;
+    Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)
 }
 
 /// Reaps a child by its descriptor; somebody else's is not ours to reap.

@@ -242,7 +242,10 @@ async fn nothing_of_the_server_is_in_init() {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
     };
-    assert!(line("RssAnon:") < 1024, "{status}");
+    // A program that was executed, and not cloned, has its own pages of addresses that were
+    // filled in at its start.
+    let most = if crate::backend::is_jail() { 1024 } else { 2048 };
+    assert!(line("RssAnon:") < most, "{status}");
     let maps = std::fs::read_to_string(format!("/proc/{init}/maps"));
     // Only root may look.
     if let Ok(maps) = maps {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail with them")]
 
 mod attacks;
+mod backend;
 mod doors;
 mod files;
 mod leftovers;

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use capsule_backend::guest::Channel;
 use capsule_backend::sandbox::{
-    Ended, OpenMode, Process, Program, Recipe, Root, Sandbox, Sandboxes, TerminalSize,
+    Ended, OpenMode, Process, Program, Recipe, Sandbox, Sandboxes, TerminalSize,
 };
 use capsule_jail::resident::Residents;
 use capsule_spec::{Failure, Limits, Policy};
 use tempfile::TempDir;
+
+use crate::backend;
 
 pub(crate) struct Place {
     pub(crate) residents: Arc<Residents>,
@@ -21,7 +23,7 @@ pub(crate) struct Place {
 
 pub(crate) fn recipe() -> Recipe {
     Recipe {
-        root: Root::Host,
+        root: backend::root(),
         limits: Limits::default(),
         policy: Policy::default(),
         require: Vec::new(),
@@ -46,7 +48,7 @@ impl Place {
     pub(crate) fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("capsule-resident-").tempdir().unwrap();
         let residents =
-            Residents::open(folder.path().join("state"), Duration::from_secs(20)).unwrap();
+            backend::open(folder.path().join("state"), Duration::from_secs(20)).unwrap();
         Self { residents, folder }
     }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::client::Site;
 use super::exec::until;
+use super::pace;
 
 fn state(site: &Site, id: &str) -> Option<String> {
     match site.call("sandbox.v1.get", json!({ "id": id })) {
@@ -21,13 +22,14 @@ fn state(site: &Site, id: &str) -> Option<String> {
 /// then is ended.
 pub fn time_is_kept(site: &Site) {
     let began = Instant::now();
-    let id = site.create_with(json!({ "template": "shell", "ttl_ms": 1_000 }));
+    let id = site.create_with(json!({ "template": "shell", "ttl_ms": 1_000 * pace() }));
     let watched = site.events("sandbox.v1.watch", json!({ "id": id }));
     let cmd = ["sleep", "100"];
     let params = json!({ "id": id, "cmd": cmd, "timeout_ms": 100_000 });
     let ended = site.call("sandbox.v1.exec", params);
     let took = began.elapsed();
-    assert!((Duration::from_millis(990)..Duration::from_millis(2_000)).contains(&took), "{took:?}");
+    let (least, most) = (Duration::from_millis(990 * pace()), Duration::from_secs(2 * pace()));
+    assert!((least..most).contains(&took), "{took:?}");
     let ended = ended.unwrap_err();
     assert_eq!((ended.code, &*ended.error_code), (-32005, "E3014"));
     until(|| state(site, &id).is_none());
@@ -37,9 +39,9 @@ pub fn time_is_kept(site: &Site) {
     assert_eq!(told.first(), Some(&"ready"));
     assert!(told.contains(&"expiring") && told.last() == Some(&"gone"), "{told:?}");
     // More time in time.
-    let id = site.create_with(json!({ "template": "shell", "ttl_ms": 1_000 }));
+    let id = site.create_with(json!({ "template": "shell", "ttl_ms": 1_000 * pace() }));
     site.call("sandbox.v1.extend", json!({ "id": id, "ttl_ms": 60_000 })).unwrap();
-    std::thread::sleep(Duration::from_millis(1_500));
+    std::thread::sleep(Duration::from_millis(1_500 * pace()));
     assert_eq!(state(site, &id).as_deref(), Some("ready"));
     // And less.
     site.call("sandbox.v1.extend", json!({ "id": id, "ttl_ms": 1 })).unwrap();
@@ -47,7 +49,7 @@ pub fn time_is_kept(site: &Site) {
 }
 
 pub fn idle_time_is_kept(site: &Site) {
-    let id = site.create_with(json!({ "template": "shell", "idle_ms": 700 }));
+    let id = site.create_with(json!({ "template": "shell", "idle_ms": 700 * pace() }));
     // Use keeps it, also one long one.
     for _ in 0..2 {
         site.exec(&id, &["sleep", "1"]);
@@ -56,7 +58,8 @@ pub fn idle_time_is_kept(site: &Site) {
     // `get` is no use of it.
     until(|| state(site, &id).is_none());
     let took = began.elapsed();
-    assert!((Duration::from_millis(500)..Duration::from_millis(1_800)).contains(&took), "{took:?}");
+    let (least, most) = (Duration::from_millis(500), Duration::from_millis(1_800 * pace()));
+    assert!((least..most).contains(&took), "{took:?}");
 }
 
 pub fn keys_make_one(site: &Site) {

@@ -7,6 +7,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::client::{Site, read_until};
 use super::exec::until;
+use super::pace;
 
 fn running(site: &Site, id: &str) -> serde_json::Value {
     site.call("sandbox.v1.get", json!({ "id": id })).unwrap()["processes"].clone()
@@ -120,7 +121,7 @@ pub fn a_terminal_that_stays(site: &Site) {
 }
 
 pub fn expiry_is_told(site: &Site) {
-    let id = site.create_with(json!({ "template": "shell", "ttl_ms": 1_000 }));
+    let id = site.create_with(json!({ "template": "shell", "ttl_ms": 1_000 * pace() }));
     let began = Instant::now();
     let mut socket = site.socket(&format!("/terminal/{id}"));
     let reason = loop {
@@ -129,7 +130,7 @@ pub fn expiry_is_told(site: &Site) {
         }
     };
     assert_eq!((u16::from(reason.code), reason.reason.as_str()), (4001, "the sandbox is expiring"));
-    assert!(began.elapsed() < Duration::from_secs(2));
+    assert!(began.elapsed() < Duration::from_secs(2 * pace()));
 }
 
 pub fn terminals_of_the_unknown(site: &Site) {
