@@ -22,7 +22,7 @@ use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::service::Service;
 use crate::store::{Folder, Store, StoreError};
-use crate::transport::{Doors, Http, Listener, accept};
+use crate::transport::{Doctor, Doors, Examination, Http, Listener, accept};
 
 /// Connections and WebSockets that may be open at one time.
 const CONNECTIONS: u32 = 4_096;
@@ -170,10 +170,18 @@ impl Server {
             identities: Identities::new(needs_key, settings.rate, store),
             doors: Arc::clone(&doors),
             sockets: Arc::new(Semaphore::new(SOCKETS)),
+            examination: Examination::default(),
         });
         let address = listener.address();
         log::info("listening", &[("address", &address)]);
         Ok(Self { settings, address, listener, http, registry, doors, _folder: folder })
+    }
+
+    /// Who looks at the host for `GET /doctor`; without one there is nothing at that path.
+    #[must_use]
+    pub fn with_doctor(self, doctor: Doctor) -> Self {
+        self.http.examination.by(doctor);
+        self
     }
 
     /// Where it listens: a URL, or `unix:` and a path.

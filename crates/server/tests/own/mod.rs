@@ -2,6 +2,7 @@
 
 mod keys;
 mod limits;
+mod page;
 mod restart;
 
 use std::path::Path;
