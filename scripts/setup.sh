@@ -38,6 +38,7 @@ test git git
 test gcc gcc
 test make make
 test curl curl
+test chromium chromium
 test go golang-go
 test java default-jdk-headless
 test flock util-linux

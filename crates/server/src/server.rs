@@ -22,7 +22,7 @@ use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::service::{PackageIndexes, Permits, Service};
 use crate::store::{Contents, Folder, Store, StoreError};
-use crate::transport::{Doors, Http, Listener, accept};
+use crate::transport::{Doctor, Doors, Examination, Http, Listener, accept};
 use crate::webhook::{Sender, WebhookRules, deliver};
 
 /// Connections and WebSockets that may be open at one time.
@@ -188,11 +188,19 @@ impl Server {
             identities: Identities::new(needs_key, settings.rate, store),
             doors: Arc::clone(&doors),
             sockets: Arc::new(Semaphore::new(SOCKETS)),
+            examination: Examination::default(),
         });
         let address = listener.address();
         registry.open_pools();
         log::info("listening", &[("address", &address)]);
         Ok(Self { settings, address, listener, http, registry, doors, _folder: folder })
+    }
+
+    /// Who looks at the host for `GET /doctor`; without one there is nothing at that path.
+    #[must_use]
+    pub fn with_doctor(self, doctor: Doctor) -> Self {
+        self.http.examination.by(doctor);
+        self
     }
 
     /// Where it listens: a URL, or `unix:` and a path.

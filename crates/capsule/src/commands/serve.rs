@@ -1,5 +1,6 @@
 //! `capsule serve`: sandboxes that live on, for whoever asks over HTTP.
 
+mod doctor;
 mod packages;
 mod sys;
 
@@ -134,6 +135,7 @@ impl Serve {
         program::threads()?.block_on(async {
             let server = Server::start(settings, |data| wire::sandboxes(&kind, data), templates);
             let server = server.await.map_err(|error: ServeError| Failure::from(error))?;
+            let server = server.with_doctor(Box::new(|| Box::pin(doctor::look())));
             // A program that starts a server on port 0 reads here where it is.
             let _ = answer::give(&format!("{}\n", server.address()));
             let is_clean = server.run(sys::stopped(stop)).await;

@@ -27,23 +27,26 @@ impl Pages {
         Self { hosts: None, origins }
     }
 
+    /// Looks at the headers of a request for the server's own page. A link to it may stand
+    /// anywhere: whoever follows one sees the page, and the place of the link sees nothing.
+    ///
+    /// # Errors
+    /// When the server has another name, or a page wants it for something else than to go there.
+    pub(crate) fn check_visit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let says = |name, value| headers.get(name).is_some_and(|said| said == value);
+        let is_followed = says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document");
+        match is_followed && !headers.contains_key(ORIGIN) {
+            true => self.check_name(headers).map(drop),
+            false => self.check(headers),
+        }
+    }
+
     /// Looks at the headers of a request.
     ///
     /// # Errors
     /// When a page could have sent it.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let mut hosts = headers.get_all(HOST).iter();
-        let host = hosts.next().and_then(|host| host.to_str().ok()).unwrap_or_default();
-        if hosts.next().is_some() {
-            return Err(foreign("the request has several Host headers".to_owned()));
-        }
-        let name = name_of(host);
-        let is_ours = |hosts: &Vec<String>| hosts.iter().any(|one| one.eq_ignore_ascii_case(name));
-        if self.hosts.as_ref().is_some_and(|hosts| !is_ours(hosts)) {
-            let shown: String = name.chars().take(100).collect();
-            return Err(foreign(format!("this server is not called {shown:?}"))
-                .hint("call it localhost or 127.0.0.1, or start it with --allow-host NAME"));
-        }
+        let host = self.check_name(headers)?;
         if let Some(origin) = headers.get(ORIGIN) {
             let origin = origin.to_str().unwrap_or_default();
             return match self.allows(origin) || is_same(origin, host) {
@@ -60,6 +63,23 @@ impl Pages {
             None | Some(b"same-origin" | b"none") => Ok(()),
             Some(_) => Err(foreign("the request came from a page of another site".to_owned())),
         }
+    }
+
+    /// The server's name as the request has it, if it is one.
+    fn check_name<'a>(&self, headers: &'a HeaderMap) -> Result<&'a str, Refusal> {
+        let mut hosts = headers.get_all(HOST).iter();
+        let host = hosts.next().and_then(|host| host.to_str().ok()).unwrap_or_default();
+        if hosts.next().is_some() {
+            return Err(foreign("the request has several Host headers".to_owned()));
+        }
+        let name = name_of(host);
+        let is_ours = |hosts: &Vec<String>| hosts.iter().any(|one| one.eq_ignore_ascii_case(name));
+        if self.hosts.as_ref().is_some_and(|hosts| !is_ours(hosts)) {
+            let shown: String = name.chars().take(100).collect();
+            return Err(foreign(format!("this server is not called {shown:?}"))
+                .hint("call it localhost or 127.0.0.1, or start it with --allow-host NAME"));
+        }
+        Ok(host)
     }
 
     /// Whether pages of this origin were allowed by name.
@@ -131,6 +151,29 @@ mod tests {
             (&[("host", "localhost"), ("sec-fetch-site", "same-origin")], true),
         ] {
             assert_eq!(is_let_in(&pages, headers), expected, "{headers:?}");
+        }
+        let link = [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-dest", "document"),
+        ];
+        let visits = |more: &[(&'static str, &str)]| {
+            let mut map = HeaderMap::new();
+            // What comes later replaces what came before.
+            for (name, value) in link.iter().chain(more) {
+                map.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+            }
+            pages.check_visit(&map).is_ok()
+        };
+        assert!(visits(&[("host", "localhost:8080")]), "a link that somebody follows");
+        assert!(!visits(&[("host", "attacker.example")]), "a name that was bound again");
+        for (name, value) in [
+            ("sec-fetch-dest", "iframe"),
+            ("sec-fetch-dest", "script"),
+            ("sec-fetch-mode", "no-cors"),
+            ("origin", "http://attacker.example"),
+        ] {
+            assert!(!visits(&[("host", "localhost:8080"), (name, value)]), "{name}: {value}");
         }
         let any = Pages::of_any_name(allowed);
         assert!(is_let_in(&any, &[("host", "server.example")]));

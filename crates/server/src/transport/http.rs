@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use super::answer::{json, plain, refused, typed};
 use super::body::Body;
 use super::route::Route;
-use super::{Doors, files, rpc, sockets};
+use super::{Doors, Examination, doctor, files, page, rpc, sockets};
 use crate::guard::{Identities, Pages, Peer};
 use crate::log;
 use crate::model::new_id;
@@ -29,6 +29,7 @@ pub(crate) struct Http {
     pub(crate) doors: Arc<Doors>,
     /// One permit for each open WebSocket.
     pub(crate) sockets: Arc<Semaphore>,
+    pub(crate) examination: Examination,
 }
 
 const REQUEST_ID: &str = "x-request-id";
@@ -60,7 +61,8 @@ impl Http {
             headers.insert(VARY, HeaderValue::from_static("Origin"));
         }
         // Calls of JSON-RPC are logged one by one.
-        if !matches!(route, Route::Rpc | Route::Health) || !response.status().is_success() {
+        let is_quiet = matches!(route, Route::Rpc | Route::Health | Route::Page(_));
+        if !is_quiet || !response.status().is_success() {
             let sandbox: String = route.sandbox().unwrap_or_default().chars().take(64).collect();
             let status = response.status();
             let facts = [
@@ -86,6 +88,10 @@ impl Http {
             let version = env!("CARGO_PKG_VERSION");
             let text = format!("{{\"status\":\"ok\",\"version\":\"{version}\"}}");
             return Ok(json(StatusCode::OK, text));
+        }
+        if let Route::Page(file) = route {
+            self.pages.check_visit(request.headers())?;
+            return Ok(page::answer(file, request.headers()));
         }
         self.pages.check(request.headers())?;
         if request.method() == Method::OPTIONS {
@@ -113,8 +119,9 @@ impl Http {
                 let text = self.service.metrics.text(&self.service.registry);
                 Ok(typed(StatusCode::OK, "text/plain; version=0.0.4", text.into()))
             }
+            Route::Doctor => doctor::answer(self).await,
             // Answered before anybody is asked for a key.
-            Route::Health | Route::Nothing => {
+            Route::Health | Route::Page(_) | Route::Nothing => {
                 Ok(plain(StatusCode::NOT_FOUND, "there is nothing here; requests go to POST /rpc"))
             }
             Route::OtherMethod(methods) => {

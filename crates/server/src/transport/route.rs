@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use hyper::Method;
 
+use crate::page::{File, find};
+
 /// A door.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
@@ -13,6 +15,10 @@ pub(super) enum Route {
     Health,
     /// `GET /metrics`
     Metrics,
+    /// `GET /doctor`
+    Doctor,
+    /// `GET /` and what belongs to it
+    Page(&'static File),
     /// `PUT /sandbox/{id}/files?path=`
     Upload(String),
     /// `GET /sandbox/{id}/files?path=`
@@ -39,6 +45,7 @@ impl Route {
             ["rpc"] => only(Method::POST, Self::Rpc),
             ["health"] => only(Method::GET, Self::Health),
             ["metrics"] => only(Method::GET, Self::Metrics),
+            ["doctor"] => only(Method::GET, Self::Doctor),
             ["terminal", id] | ["sandbox", id, "stream"] => {
                 only(Method::GET, Self::Terminal(id.to_owned()))
             }
@@ -48,7 +55,7 @@ impl Route {
                 Method::PUT => Self::Upload(id.to_owned()),
                 _ => Self::OtherMethod("GET, PUT"),
             },
-            _ => Self::Nothing,
+            _ => find(path).map_or(Self::Nothing, |file| only(Method::GET, Self::Page(file))),
         }
     }
 
@@ -58,6 +65,8 @@ impl Route {
             Self::Rpc => "rpc",
             Self::Health => "health",
             Self::Metrics => "metrics",
+            Self::Doctor => "doctor",
+            Self::Page(_) => "page",
             Self::Upload(_) => "upload",
             Self::Download(_) => "download",
             Self::Terminal(_) => "terminal",
@@ -118,6 +127,12 @@ mod tests {
         assert_eq!(of(Method::GET, "/sandbox/../../etc/files"), Route::Nothing);
         assert_eq!(of(Method::GET, "//rpc"), Route::Nothing);
         assert_eq!(of(Method::GET, ""), Route::Nothing);
+        assert!(matches!(of(Method::GET, "/"), Route::Page(_)));
+        assert!(matches!(of(Method::GET, "/assets/app.js"), Route::Page(_)));
+        assert_eq!(of(Method::POST, "/"), Route::OtherMethod("GET"));
+        for path in ["/assets", "/assets/", "//", "/assets/../rpc", "/assets/%61pp.js"] {
+            assert_eq!(of(Method::GET, path), Route::Nothing, "{path}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod install;
 mod keys;
 mod limits;
 mod network;
+mod page;
 mod pools;
 mod restart;
 mod snapshots;
