@@ -384,6 +384,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         hint = next(one for one in typing.get_args(hint) if one is not type(None))
     if hint is Any:
         return value
+    if typing.get_origin(hint) is Literal:
+        # A newer server may know more words.
+        hint = str
     if hint is datetime:
         try:
             return datetime.fromisoformat(value)
