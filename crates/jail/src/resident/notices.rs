@@ -6,9 +6,12 @@
 //! bounded, and is then told as lost.
 
 use std::collections::{HashMap, HashSet};
+use std::future::poll_fn;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use capsule_backend::guest::Pending;
 use capsule_backend::sandbox::{EntryKind, Notice, NoticeKind, Notices};
@@ -244,14 +247,26 @@ impl Notices for Watching {
                             return Some(notices);
                         }
                     }
-                    Err(Errno::AGAIN) => tokio::select! {
-                        ready = self.queue.readable() => ready.ok()?.clear_ready(),
-                        _ = self.ended.changed() => {}
-                    },
+                    Err(Errno::AGAIN) => self.wait().await?,
                     Err(_) => return None,
                 }
             }
         })
+    }
+}
+
+impl Watching {
+    /// Until there may be something to read, or the sandbox has ended.
+    async fn wait(&mut self) -> Option<()> {
+        let mut ready = pin!(self.queue.readable());
+        let mut ended = pin!(self.ended.changed());
+        poll_fn(|context| {
+            if let Poll::Ready(ready) = ready.as_mut().poll(context) {
+                return Poll::Ready(ready.ok().map(|mut ready| ready.clear_ready()));
+            }
+            ended.as_mut().poll(context).map(|_| Some(()))
+        })
+        .await
     }
 }
 
