@@ -305,8 +305,13 @@ def in_workspace(session: Session) -> Path:
     """The folder of the host, as a hostile guest would have it."""
     assert session._worker is not None
     folder = Path(os.environ.get("TMPDIR", "/tmp"))
-    (place,) = folder.glob(f"capsule-worker-{os.geteuid()}-{session._worker.pid}-*/*/*")
-    return place
+    # That of an earlier session is removed after its close was answered.
+    for _ in range(200):
+        places = list(folder.glob(f"capsule-worker-{os.geteuid()}-{session._worker.pid}-*/*/*"))
+        if len(places) == 1:
+            return places[0]
+        time.sleep(0.02)
+    raise AssertionError(places)
 
 
 ESCAPES: list[tuple[str, Callable[[Session, Path], Awaitable[object]]]] = [
