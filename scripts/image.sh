@@ -15,7 +15,7 @@ for name in bin sbin lib lib64; do ln -s "usr/$name" "$tree/$name"; done
 # The basic programs of Debian, those that a shell script expects.
 programs=(
   bash dash sh
-  "[" awk basename base64 cat chmod cksum comm cp cut date dd df dirname du echo env expr false
+  "[" awk basename base64 cat chmod cksum comm cp cut date dd df diff dirname du echo env expr false
   find fold getconf grep head hostname id join kill link ln ls mawk md5sum mkdir mkfifo mknod mktemp
   mount mv nice nl nohup nproc od paste printenv printf ps pwd readlink realpath rev rm rmdir sed seq
   setsid sha256sum shuf sleep sort split stat stdbuf stty sum sync tac tail tar tee test timeout touch

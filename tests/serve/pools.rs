@@ -57,13 +57,13 @@ fn spares_end_with_their_server_or_by_the_next_one() {
     until(|| ready(&serve) == json!(2));
     assert_eq!(names(&serve.data).len(), 3);
     assert_eq!(serve.stop(), Some(0));
-    assert_eq!(names(&serve.data), [kept.clone()], "it stopped");
+    assert_eq!(names(&serve.data), std::slice::from_ref(&kept), "it stopped");
     let next = Serve::again(&serve.data, &[]);
     until(|| ready(&next) == json!(2));
     let (data, _none) = next.kill();
     assert_eq!(names(&data).len(), 3, "it was killed");
     let last = Serve::again(&data, &["--pool", "0"]);
-    assert_eq!(names(&data), [kept.clone()]);
+    assert_eq!(names(&data), std::slice::from_ref(&kept));
     assert_eq!(last.shell(&kept, "cat file"), "kept\n");
     last.delete(&kept);
     assert_eq!(names(&data), Vec::<String>::new());

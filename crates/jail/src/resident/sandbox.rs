@@ -52,6 +52,8 @@ pub(super) struct Resident {
     turn: Turn<()>,
     /// The private file system.
     files: OnceCell<OwnedFd>,
+    /// The root, once it was stopped.
+    root: OnceCell<OwnedFd>,
     processor: Mutex<Processor>,
     door: Mutex<Option<Door>>,
     peak_seen: AtomicU64,
@@ -81,6 +83,7 @@ impl Resident {
             is_gone: AtomicBool::new(false),
             turn: Turn::new(()),
             files: OnceCell::new(),
+            root: OnceCell::new(),
             processor: Mutex::default(),
             door: Mutex::default(),
             peak_seen: AtomicU64::new(0),
@@ -345,16 +348,17 @@ impl Resident {
         if *self.ended.borrow() {
             return Err(errors::ended());
         }
+        if frozen {
+            // What is read of its files while it stands still is reached from there.
+            let look = || files::look(&self.connection, "/");
+            let _ = self.root.get_or_try_init(look).await;
+        }
         let name = self.name.clone();
         let asked = self.shared.ask_walls(move |walls| walls.freeze(&name, frozen)).await;
         if let Some(result) = asked {
             result?;
             self.connection.is_paused.store(frozen, Ordering::Release);
             return self.write_record(|record| record.frozen = frozen);
-        }
-        if frozen {
-            // What is read of its files while it stands still is reached from there.
-            self.private_files().await;
         }
         let (grouping, init, identity) = (self.grouping.clone(), self.pid, self.identity());
         let had_freezer = self.grouping.freezer_place().is_some();
@@ -386,7 +390,7 @@ impl Resident {
     /// Its root, while it stands still.
     pub(super) fn stands_still(&self) -> Option<BorrowedFd<'_>> {
         let is_paused = self.connection.is_paused.load(Ordering::Acquire);
-        self.files.get().filter(|_| is_paused).map(AsFd::as_fd)
+        self.root.get().filter(|_| is_paused).map(AsFd::as_fd)
     }
 
     /// Ends every process but PID 1.

@@ -19,14 +19,14 @@ use std::time::Duration;
 use capsule_backend::sandbox::{Process, Reach, TerminalSize};
 use capsule_spec::{ErrorCode, Failure};
 use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{SinkExt, Stream, StreamExt};
 use hyper::body::Incoming;
 use hyper::{Request as HttpRequest, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::body::Body;
 use super::http::Http;
@@ -216,7 +216,7 @@ struct Over(u16, String);
 /// Speaks until one side is over. Without a place to begin at, a terminal is first shown as
 /// it is, and a process without one from its start.
 async fn converse(http: &Http, caller: &Caller, line: Line, from: Option<u64>, socket: Socket) {
-    let (mut sink, stream) = socket.split();
+    let (mut sink, mut stream) = socket.split();
     let picture = if from.is_none() { line.running.picture() } else { None };
     let mut attached = match picture {
         Some((picture, attached)) => {
@@ -230,15 +230,25 @@ async fn converse(http: &Http, caller: &Caller, line: Line, from: Option<u64>, s
     };
     let over = tokio::select! {
         over = tell(&mut attached, line.speaks, &mut sink) => over,
-        over = hear(&line, stream) => over,
+        over = hear(&line, &mut stream) => over,
         over = end_of(&line.live) => Some(over),
         over = unwelcome(http, caller) => Some(over),
         () = http.doors.closing() => Some(Over(CloseCode::Away.into(), "the server stops".into())),
     };
     if let Some(Over(code, reason)) = over {
         let frame = CloseFrame { code: code.into(), reason: reason.into() };
-        let _ = tokio::time::timeout(CLOSING, sink.send(Message::Close(Some(frame)))).await;
+        let _ = tokio::time::timeout(CLOSING, async {
+            let _ = sink.send(Message::Close(Some(frame))).await;
+            unheard(&mut stream).await;
+        })
+        .await;
     }
+}
+
+/// Hears a client out that was told of the end. A socket that is closed with something unread
+/// in it takes back what the client has not read yet: how its command ended.
+async fn unheard(stream: &mut (impl Stream<Item = tungstenite::Result<Message>> + Unpin)) {
+    while let Some(Ok(_)) = stream.next().await {}
 }
 
 /// Output to the client, and pings.
@@ -281,7 +291,7 @@ async fn tell(
 }
 
 /// Input and commands from the client.
-async fn hear(line: &Line, mut stream: SplitStream<Socket>) -> Option<Over> {
+async fn hear(line: &Line, stream: &mut SplitStream<Socket>) -> Option<Over> {
     loop {
         let message = match tokio::time::timeout(SILENCE, stream.next()).await {
             Ok(message) => message?.ok()?,
@@ -354,5 +364,9 @@ fn text(event: &OutputEvent) -> Message {
 async fn close(socket: &mut Socket, code: u16, reason: Option<&str>) {
     let reason = reason.unwrap_or_default().to_owned().into();
     let frame = CloseFrame { code: code.into(), reason };
-    let _ = tokio::time::timeout(CLOSING, socket.close(Some(frame))).await;
+    let _ = tokio::time::timeout(CLOSING, async {
+        let _ = socket.close(Some(frame)).await;
+        unheard(socket).await;
+    })
+    .await;
 }

@@ -8,6 +8,7 @@ mod page;
 mod pools;
 mod restart;
 mod snapshots;
+mod sockets;
 mod webhooks;
 
 use std::path::Path;
