@@ -112,6 +112,7 @@ impl Runtime {
             kept: None,
             pulse,
             is_loaded: false,
+            was_timed: None,
             fuel: 0,
         })
     }
@@ -126,6 +127,8 @@ pub(crate) struct WasmGuest {
     kept: Option<Arc<Kept>>,
     pulse: crate::host::Pulse,
     is_loaded: bool,
+    /// What the guest says of the clock that only runs, if it said anything.
+    was_timed: Option<bool>,
     /// Burnt in calls that are over.
     fuel: u64,
 }
@@ -138,6 +141,8 @@ struct Declaration<'a> {
     #[serde(borrow)]
     uses: &'a serde_json::value::RawValue,
     pure: bool,
+    /// Whether the program looked at the clock that only runs, if the guest knows.
+    timed: Option<bool>,
 }
 
 impl Guest for WasmGuest {
@@ -148,6 +153,7 @@ impl Guest for WasmGuest {
             let loaded: Declaration<'_> = serde_json::from_str(&text).map_err(|_| nonsense())?;
             let is_pure = loaded.pure && !this.store.data().looked_for_rights();
             let (functions, uses) = (loaded.tasks.get().to_owned(), loaded.uses.get().to_owned());
+            this.was_timed = loaded.timed;
             Ok(Declared { functions, uses, is_pure })
         }))
     }
@@ -181,7 +187,8 @@ impl Guest for WasmGuest {
     }
 
     fn save(&mut self) -> Option<Arc<dyn Guests>> {
-        let roots = self.roots_alone().filter(|_| !self.store.data().asked())?;
+        let asked = self.store.data().asked(self.was_timed);
+        let roots = self.roots_alone().filter(|_| !asked)?;
         let overlay = Arc::new(self.memory.as_ref()?.overlay()?);
         let roots = u32::try_from(roots).ok()?;
         let memory = Arc::new(Kept { overlay, roots, fuel: self.fuel });

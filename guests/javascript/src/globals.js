@@ -3,6 +3,7 @@
 import unorm from "unorm";
 
 import { console } from "./console.js";
+import { watchClock } from "./environment.js";
 import { Buffer } from "./node/buffer.js";
 import { process } from "./process.js";
 import { install as installStacks } from "./stack.js";
@@ -16,6 +17,7 @@ const define = (object, name, value) => Object.defineProperty(object, name, { va
 
 install();
 installStacks();
+watchClock();
 const { setTimeout, clearTimeout, setInterval, clearInterval, setImmediate, clearImmediate } = timers;
 const found = {
   process, Buffer, console, AbortController, AbortSignal, fetch, Request, Response,

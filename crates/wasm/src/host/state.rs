@@ -71,9 +71,10 @@ impl State {
     }
 
     /// Whether its memory may hold what another run of the same code would not: the time,
-    /// a random number.
-    pub(crate) fn asked(&self) -> bool {
-        self.witness.has_seen()
+    /// a random number. An engine may ask for the clock that only runs, and tell whether its
+    /// program did: a program that makes it lie finds an old time in its own memory.
+    pub(crate) fn asked(&self, was_timed: Option<bool>) -> bool {
+        self.witness.has_seen() || was_timed.unwrap_or_else(|| self.witness.has_timed())
     }
 
     /// How often the guest's libraries asked for the root, if the guest holds no other

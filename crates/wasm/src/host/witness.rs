@@ -14,12 +14,25 @@ use wasmtime_wasi::clocks::{HostMonotonicClock, HostWallClock, MonotonicClock, W
 
 /// Sees whether a guest asks.
 #[derive(Clone, Default)]
-pub(crate) struct Witness(Arc<AtomicBool>);
+pub(crate) struct Witness(Arc<Asked>);
+
+#[derive(Default)]
+struct Asked {
+    /// For the time of day, or a number.
+    anything: AtomicBool,
+    /// For the clock that only runs.
+    clock: AtomicBool,
+}
 
 impl Witness {
-    /// Whether it has asked.
+    /// Whether it has asked for the time of day, or a number.
     pub(crate) fn has_seen(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.anything.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has asked for the clock that only runs.
+    pub(crate) fn has_timed(&self) -> bool {
+        self.0.clock.load(Ordering::Relaxed)
     }
 
     fn chance(&self) -> Chance {
@@ -27,7 +40,7 @@ impl Witness {
     }
 
     fn sees(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.anything.store(true, Ordering::Relaxed);
     }
 
     /// Stands at every way by which WASI tells the time or gives numbers.
@@ -64,7 +77,7 @@ impl HostMonotonicClock for Clock<MonotonicClock> {
     }
 
     fn now(&self) -> u64 {
-        self.witness.sees();
+        self.witness.0.clock.store(true, Ordering::Relaxed);
         self.clock.now()
     }
 }

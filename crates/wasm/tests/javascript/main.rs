@@ -9,6 +9,7 @@ const LANGUAGE: capsule_wasm::Language = capsule_wasm::Language::JavaScript;
 
 mod attacks;
 mod fetch;
+mod kept;
 mod limits;
 mod node;
 mod programs;
