@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   "capsule bundle 1\n" │ hash of all that follows │ length of index │ index │ script │ map
-//!                              BLAKE3, 32 bytes           u32 LE         JSON
+//!                              BLAKE3, 32 bytes           u32 LE       Postcard
 //! ```
 
 use std::fs::{self, File};
@@ -27,7 +27,8 @@ use crate::trace::Trace;
 const MAGIC: &[u8] = b"capsule bundle 1\n";
 const HASH: usize = 32;
 /// What changes the script though no source changes. Raise the number when options do.
-const MADE_BY: &str = concat!("capsule ", env!("CARGO_PKG_VERSION"), ", rolldown 1.2.5, options 1");
+const MADE_BY: &str =
+    concat!("capsule ", env!("CARGO_PKG_VERSION"), ", rolldown 1.2.5, options 1, index 2");
 /// Bundles that are kept; the oldest go first.
 const MOST_KEPT: usize = 200;
 const MOST_OF_AN_ENTRY: u64 = 4 * MOST_OUTPUT as u64;
@@ -150,7 +151,7 @@ fn encode(stored: &Stored, place: &Place) -> Option<Vec<u8>> {
         warnings: stored.warnings.clone(),
         trace: stored.trace.clone(),
     };
-    let index = serde_json::to_vec(&index).ok()?;
+    let index = postcard::to_allocvec(&index).ok()?;
     let mut bytes = MAGIC.to_vec();
     bytes.extend_from_slice(&[0; HASH]);
     bytes.extend_from_slice(&u32::try_from(index.len()).ok()?.to_le_bytes());
@@ -171,7 +172,7 @@ fn decode(bytes: &[u8], place: &Place) -> Option<Stored> {
     }
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let (index, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-    let index: Index<'_> = serde_json::from_slice(index).ok()?;
+    let index: Index<'_> = postcard::from_bytes(index).ok()?;
     let is_its_own = index.made_by == MADE_BY
         && place.root.to_str() == Some(index.root.as_str())
         && index.entry == place.entry
