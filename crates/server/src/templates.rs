@@ -327,6 +327,7 @@ mod tests {
                 limits: Limits::default(),
                 policy: capsule_spec::Policy::default(),
                 require: Vec::new(),
+                volumes: Vec::new(),
             },
             language,
             description: None,

@@ -244,6 +244,7 @@ fn templates(
                 limits: Limits::default(),
                 policy: Policy::default(),
                 require: Vec::new(),
+                volumes: Vec::new(),
             },
             language,
             description: None,

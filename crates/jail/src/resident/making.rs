@@ -12,7 +12,7 @@ use super::group::{Grouping, Joining, Places};
 use super::record::Record;
 use super::sandbox::{Resident, rules_of};
 use super::walls::{Enclosure, Walls};
-use super::{Shared, build, errors, lock, state, sys};
+use super::{Shared, build, errors, lock, state, sys, volumes};
 use crate::cgroup::{Controller, Layout};
 
 /// What the kernel may take to end every process of a sandbox.
@@ -88,6 +88,13 @@ impl Resident {
                 .hint("letters, digits and \"-\", at most 64"));
         }
         let reserved = shared.reserve(name)?;
+        if shared.walls.is_some() && !recipe.volumes.is_empty() {
+            return Err(Failure::new(
+                ErrorCode::VolumesUnavailable,
+                "sandboxes in containers have no volumes",
+            )
+            .hint("start the server with --backend jail"));
+        }
         // Before anybody knocks at its socket: PID 1 leaves its server for a new one.
         if shared.find(name).is_some() {
             return Err(name_is_taken(name));
@@ -169,7 +176,7 @@ impl Built {
             _ => errors::system("open a socket", error),
         };
         let host = &shared.host;
-        let plan = build::plan(recipe, host, || shared.draw_user())?;
+        let plan = build::plan(recipe, host, &shared.images, || shared.draw_user())?;
         let user = plan.identity.outside_user;
         let forget_user = |failure| {
             lock(&shared.users).remove(&user);
@@ -208,7 +215,9 @@ impl Built {
         };
         let (group, mut record) = begin().map_err(clear)?;
         let target = group.as_ref().and_then(crate::cgroup::Group::clone_target);
-        let started = build::start(&plan, &listener, shared.lease, target);
+        let volumes = volumes::open(&plan, recipe, &shared.images);
+        let started = volumes
+            .and_then(|volumes| build::start(&plan, volumes, &listener, shared.lease, target));
         let finished = started.and_then(|building| {
             record.pid = building.pid;
             if let (Some(group), Layout::V1 { .. }) = (&group, layout) {
@@ -218,7 +227,7 @@ impl Built {
                 Failure::new(ErrorCode::StoreFailed, "the sandbox's record could not be written")
                     .detail("reason", error.kind())
             })?;
-            building.finish(&plan)
+            building.finish(&plan).map_err(|failure| volumes::misplaced(recipe, failure))
         });
         let joining = Some(Joining::new(&plan, layout));
         let grouping = Arc::new(Grouping::of(group));
