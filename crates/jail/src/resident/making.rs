@@ -139,8 +139,15 @@ impl Resident {
             put_down(shared, name).await?;
             return Ok(None);
         };
-        let (pid, pidfd) =
-            sys::peer(socket.as_fd()).map_err(|error| errors::system("reach a sandbox", error))?;
+        let (pid, pidfd) = match sys::peer(socket.as_fd()) {
+            Ok(peer) => peer,
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {
+                drop(socket);
+                put_down(shared, name).await?;
+                return Ok(None);
+            }
+            Err(error) => return Err(errors::system("reach a sandbox", error)),
+        };
         let grouping = Arc::new(Grouping::take_over(&record.groups, record.freezer.as_ref()));
         let was_frozen = record.frozen;
         // To be asked what there is; it is stopped again below.
@@ -154,8 +161,18 @@ impl Resident {
         lock(&shared.users).insert(record.outside_user);
         let resident =
             Self::assemble(shared.clone(), name, (pid, pidfd, socket), grouping, record, None)?;
-        resident.connection.greet().await?;
-        resident.list_processes().await?;
+        let asked = match resident.connection.greet().await {
+            Ok(()) => resident.list_processes().await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = asked {
+            // One that ends in this moment is as one that has ended before, and no reason for
+            // its server not to start.
+            return match tokio::time::timeout(LAST_WAIT, resident.await_end()).await {
+                Ok(()) => Ok(None),
+                Err(_) => Err(failure),
+            };
+        }
         resident.prepare_watch().await;
         let rules = rules_of(&lock(&resident.record));
         if !rules.is_empty() {
