@@ -10,6 +10,7 @@ mod suite;
 mod chaos;
 mod command_line;
 mod errors;
+mod expiry;
 mod faults;
 mod network;
 mod notices;
@@ -17,6 +18,7 @@ mod pools;
 mod server;
 mod survival;
 mod templates;
+mod volumes;
 
 use server::Serve;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use capsule_tests::{Binary, Signal, path_of, send_signal};
+use capsule_tests::{Binary, Caller, Signal, path_of, send_signal};
 
 use crate::suite::client::Site;
 
@@ -63,6 +63,25 @@ impl Serve {
         let mut command = Command::new(path_of(Binary::Capsule));
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
         command.args(backend()).args(arguments);
+        Self::run(command, data)
+    }
+
+    /// One that is not root's.
+    pub(crate) fn unprivileged() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let mut command = Command::new(path_of(Binary::Capsule));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&data);
+        if let Some(user) = Caller::Unprivileged.change_to() {
+            std::os::unix::fs::chown(folder.path(), Some(user), Some(user)).unwrap();
+            command.uid(user).gid(user);
+        }
+        let mut serve = Self::run(command, &data);
+        serve.folder = Some(folder);
+        serve
+    }
+
+    fn run(mut command: Command, data: &Path) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         // A signal for the test's terminal is not one for the server.
         command.process_group(0);

@@ -16,7 +16,7 @@ pub enum Caller {
 
 impl Caller {
     /// The user to change to, if any.
-    pub(crate) fn change_to(self) -> Option<u32> {
+    pub fn change_to(self) -> Option<u32> {
         match self {
             Self::Current => None,
             Self::Unprivileged if sys::own_user() == 0 => Some(65_534),

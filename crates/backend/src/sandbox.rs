@@ -16,13 +16,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use capsule_spec::{ErrorCode, Failure, Limits, Network, Policy, Wall, WallStatus};
+use capsule_spec::{
+    Access, ByteSize, ErrorCode, Failure, GuestPath, Limits, Network, Policy, Wall, WallStatus,
+};
 
 use crate::Capabilities;
 use crate::guest::{Channel, Pending};
 
 /// A kind of sandboxes.
 pub trait Sandboxes: Send + Sync {
+    /// What it is called: `jail`, `docker`.
+    fn name(&self) -> &'static str;
+
     /// What this host allows, found out by trying.
     fn capabilities(&self) -> Capabilities;
 
@@ -49,6 +54,53 @@ pub trait Sandboxes: Send + Sync {
     /// # Errors
     /// When something could not be removed.
     fn sweep<'a>(&'a self, keep: &'a [String]) -> Pending<'a, Result<usize, Failure>>;
+
+    /// Where files are that outlive sandboxes; none if this kind has no such place, and then
+    /// a recipe that names one is refused.
+    fn volumes(&self) -> Option<&dyn Volumes> {
+        None
+    }
+}
+
+/// Files that outlive sandboxes. What a volume holds is never more than its size, of bytes
+/// and of names, however many sandboxes write to it.
+pub trait Volumes: Send + Sync {
+    /// Makes an empty one. `name` is the server's, as that of a sandbox.
+    ///
+    /// # Errors
+    /// The host cannot enforce the size (`VolumesUnavailable`), or has no room; nothing is
+    /// left then.
+    fn create<'a>(&'a self, name: &'a str, size: ByteSize) -> Pending<'a, Result<(), Failure>>;
+
+    /// Bytes of the host that it takes.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    fn used<'a>(&'a self, name: &'a str) -> Pending<'a, Result<u64, Failure>>;
+
+    /// Removes one that no sandbox has, with all that it holds.
+    ///
+    /// # Errors
+    /// When it could not be removed.
+    fn remove<'a>(&'a self, name: &'a str) -> Pending<'a, Result<(), Failure>>;
+
+    /// Removes every one that `keep` does not name, and what is half-made. Says how many
+    /// there were.
+    ///
+    /// # Errors
+    /// When something could not be removed.
+    fn sweep<'a>(&'a self, keep: &'a [String]) -> Pending<'a, Result<usize, Failure>>;
+}
+
+/// A volume in a sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeMount {
+    /// Its name, as in [`Volumes::create`].
+    pub volume: String,
+    /// Where it is inside; the directory is made, if it is not below one of the root's.
+    pub destination: GuestPath,
+    /// Whether the sandbox may write.
+    pub access: Access,
 }
 
 /// What [`Sandboxes::create`] answers.
@@ -65,6 +117,8 @@ pub struct Recipe {
     pub policy: Policy,
     /// Walls without which it is not to be.
     pub require: Vec<Wall>,
+    /// Files that outlive it.
+    pub volumes: Vec<VolumeMount>,
 }
 
 /// A root file system.

@@ -227,6 +227,7 @@ mod tests {
             limits: Limits::default(),
             policy: Policy::default(),
             require: Vec::new(),
+            volumes: Vec::new(),
         }
     }
 

@@ -96,6 +96,7 @@ async fn use_one(
         limits: Limits { memory, ..Limits::default() },
         policy: Policy::default(),
         require: Vec::new(),
+        volumes: Vec::new(),
     };
     let sandbox = residents.create(name, &recipe).await?;
     let program = Program {

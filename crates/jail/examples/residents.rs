@@ -92,6 +92,7 @@ fn recipe() -> Recipe {
         limits: Limits::default(),
         policy: Policy::default(),
         require: Vec::new(),
+        volumes: Vec::new(),
     }
 }
 

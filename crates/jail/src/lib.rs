@@ -24,6 +24,7 @@ pub mod resident;
 pub mod seccomp;
 mod supervisor;
 mod sys;
+mod volume;
 mod walls;
 
 pub use host::Host;

@@ -56,6 +56,10 @@ pub struct Settings {
     pub processes: usize,
     /// Bytes of all snapshots of one key.
     pub snapshot_bytes: u64,
+    /// Bytes of all volumes of one key.
+    pub volume_bytes: u64,
+    /// How long a sandbox is kept that is paused because its time is over.
+    pub keep_paused: Duration,
     /// Requests a second of one key; twice as many at once.
     pub rate: u32,
     /// Whether a sandbox may have the host's network.
@@ -153,9 +157,26 @@ impl Server {
             sandboxes: settings.sandboxes,
             sandboxes_each: settings.sandboxes_each,
             processes: settings.processes,
+            keep_paused: settings.keep_paused,
         };
         let registry = Arc::new(Registry::new(backend, store.clone(), templates, bounds));
         let contents = contents(&folder, &store).await?;
+        let service = Arc::new(Service {
+            registry: Arc::clone(&registry),
+            store: store.clone(),
+            metrics: Arc::new(Metrics::default()),
+            memory: Memory::new(MEMORY),
+            contents,
+            snapshot_bytes: settings.snapshot_bytes,
+            volume_bytes: settings.volume_bytes,
+            volumes: tokio::sync::RwLock::default(),
+            permits: Permits {
+                open_network: settings.open_network,
+                indexes: settings.indexes.clone(),
+                webhooks: Sender::new(settings.webhooks.allowed.clone()),
+            },
+        });
+        registry.put_aside_by(service.aside());
         // Before anybody can ask for anything.
         registry.adopt().await.map_err(|error| match error {
             AdoptError::Store(error) => ServeError::Store(error),
@@ -164,26 +185,12 @@ impl Server {
         let listener = listen(&settings.listen).await?;
         tokio::spawn(deliver(store.clone(), settings.webhooks.clone()));
         let doors = Arc::new(Doors::new(CONNECTIONS));
-        let metrics = Arc::new(Metrics::default());
-        let service = Service {
-            registry: Arc::clone(&registry),
-            store: store.clone(),
-            metrics,
-            memory: Memory::new(MEMORY),
-            contents,
-            snapshot_bytes: settings.snapshot_bytes,
-            permits: Permits {
-                open_network: settings.open_network,
-                indexes: settings.indexes.clone(),
-                webhooks: Sender::new(settings.webhooks.allowed.clone()),
-            },
-        };
         let pages = match (&settings.listen, needs_key) {
             (Listen::Unix(_), _) | (_, true) => Pages::of_any_name(settings.origins.clone()),
             (Listen::Tcp(_), false) => Pages::of_names(&settings.hosts, settings.origins.clone()),
         };
         let http = Arc::new(Http {
-            service: Arc::new(service),
+            service,
             pages,
             identities: Identities::new(needs_key, settings.rate, store),
             doors: Arc::clone(&doors),

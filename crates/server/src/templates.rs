@@ -24,7 +24,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::Template;
-use crate::request::Language;
+use crate::request::{Language, OnExpiry};
 
 /// Its name in a data folder, where it is found without being named.
 pub const NAME: &str = "capsule.toml";
@@ -53,6 +53,7 @@ struct Given {
     limits: GivenLimits,
     seccomp: Option<SeccompProfile>,
     network: Option<GivenNetwork>,
+    on_expiry: Option<OnExpiry>,
     pool: Option<usize>,
 }
 
@@ -199,6 +200,7 @@ impl Given {
         }
         template.language = self.language.unwrap_or(template.language);
         template.description = self.description.or(template.description);
+        template.on_expiry = self.on_expiry.unwrap_or(template.on_expiry);
         if let Some(pool) = self.pool {
             if pool > MOST_SPARES {
                 return Err(invalid(format!("pool is {pool}; it can be 0 to {MOST_SPARES}")));
@@ -327,9 +329,11 @@ mod tests {
                 limits: Limits::default(),
                 policy: capsule_spec::Policy::default(),
                 require: Vec::new(),
+                volumes: Vec::new(),
             },
             language,
             description: None,
+            on_expiry: OnExpiry::Delete,
             pool: 2,
         };
         languages.into_iter().chain([("shell", Language::Shell)]).map(template).collect()
@@ -349,11 +353,12 @@ mod tests {
             "[templates.small]\nbase = \"node\"\ndescription = \"less\"\npool = 1\n\
              env = { A = \"1\" }\nseccomp = \"strict\"\nnetwork = { allow = [\"a.example:443\"] }\n\
              limits = { memory_bytes = \"64MiB\", disk_bytes = 8388608, max_pids = 7 }\n\
-             [templates.python]\nlimits.cpu_shares = 2\n",
+             on_expiry = \"pause\"\n[templates.python]\nlimits.cpu_shares = 2\n",
         )
         .unwrap();
         let small = &all["small"];
         assert_eq!((small.language, small.pool), (Language::JavaScript, 1));
+        assert_eq!((small.on_expiry, all["go"].on_expiry), (OnExpiry::Pause, OnExpiry::Delete));
         assert_eq!(small.description.as_deref(), Some("less"));
         let limits = &small.recipe.limits;
         assert_eq!((limits.memory.bytes(), limits.disk.bytes()), (64 << 20, 8 << 20));
@@ -453,10 +458,10 @@ mod tests {
                 "template \"a\": pool is 1000000; it can be 0 to 256",
             ),
             (
-                "[templates.a]\nbase = \"go\"\non_expiry = \"pause\"\n",
+                "[templates.a]\nbase = \"go\"\non_expiry = \"keep\"\n",
                 3,
-                "E1002",
-                "there is no key \"on_expiry\" here",
+                "E1007",
+                "unknown variant `keep`, expected `delete` or `pause`",
             ),
         ] {
             let found = parsed(text).unwrap_err();

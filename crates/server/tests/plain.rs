@@ -54,6 +54,8 @@ fn settings(data: &std::path::Path) -> Settings {
         sandboxes_each: 1_000,
         processes: 64,
         snapshot_bytes: 64 << 20,
+        volume_bytes: 64 << 20,
+        keep_paused: std::time::Duration::from_secs(3_600),
         rate: 1_000,
         open_network: false,
         indexes: indexes(),
@@ -73,6 +75,7 @@ fn templates_with(pool: usize) -> Vec<Template> {
         recipe: support::recipe(),
         language,
         description: None,
+        on_expiry: capsule_server::request::OnExpiry::Delete,
         pool,
     };
     vec![template("shell", Language::Shell), template("python", Language::Python)]

@@ -80,6 +80,7 @@ error_codes! {
     SandboxNotFound = "E1015", Caller, false, "There is no such sandbox.";
     ProcessNotFound = "E1016", Caller, false, "There is no such process, or no such shell context, in the sandbox.";
     SnapshotNotFound = "E1017", Caller, false, "There is no such snapshot.";
+    VolumeNotFound = "E1018", Caller, false, "There is no such volume.";
     NamespacesUnavailable = "E2001", Host, false, "This host does not let this user create namespaces.";
     SetupFailed = "E2002", Host, false, "A wall of the jail could not be built.";
     MountFailed = "E2003", Caller, false, "A path could not be mounted into the jail.";
@@ -91,6 +92,7 @@ error_codes! {
     EngineUnavailable = "E2009", Host, true, "The container engine cannot be reached, or cannot run a container.";
     ImageUnavailable = "E2010", Host, true, "A template's image is not there and could not be fetched, or cannot be used.";
     ServerUnreachable = "E2011", Host, true, "No server of sandboxes answers at the address.";
+    VolumesUnavailable = "E2012", Host, false, "The size of a volume could not be enforced on this host.";
     CommandNotFound = "E3001", Command, false, "The command does not exist inside the jail.";
     CommandNotExecutable = "E3002", Command, false, "The command exists but cannot be executed.";
     TimedOut = "E3003", Limit, false, "The command ran longer than its timeout.";
@@ -107,6 +109,7 @@ error_codes! {
     SandboxEnded = "E3014", Caller, false, "The sandbox has ended, or is about to.";
     ProcessEnded = "E3015", Caller, false, "The process has ended, or reads no input any more.";
     WrongState = "E3016", Caller, true, "The sandbox is in a state in which this cannot be done.";
+    VolumeInUse = "E3017", Caller, true, "A sandbox has the volume, so it cannot be deleted.";
     MemoryLimit = "E4001", Limit, false, "The command used more memory than its limit.";
     ProcessLimit = "E4002", Limit, false, "The command tried to have more processes than its limit.";
     OutputLimit = "E4003", Limit, false, "The command wrote more output than its limit.";

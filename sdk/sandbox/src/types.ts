@@ -61,6 +61,8 @@ export interface CloneOptions extends CallOptions {
   limits?: ResourceLimits;
   network?: Network;
   volumes?: VolumeMount[];
+  /** What happens when its time is over. `"pause"` keeps its files as a snapshot of its id. */
+  onExpiry?: "delete" | "pause";
 }
 
 /** What a sandbox can be given. */
@@ -137,6 +139,9 @@ export interface SandboxAnswer extends Created {
   /** Processes that run. */
   processes: number;
   network?: Network;
+  /** What happens when its time is over; with `"pause"` its files are kept. */
+  onExpiry?: string;
+  volumes?: VolumeMount[];
 }
 
 /** A page of sandboxes, ordered by id. */

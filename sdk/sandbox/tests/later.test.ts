@@ -110,10 +110,22 @@ testOf("volume.v1.create", "a volume outlives sandboxes", async () => {
   expect((await client.volumes()).map(({ name }) => name)).toContain("sdk");
   const first = await client.create({ volumes: [{ volume: "sdk", path: "/data", mode: "rw" }] });
   (await first.exec(["sh", "-c", "echo kept >/data/file"])).check();
+  await expect(client.deleteVolume("sdk")).rejects.toMatchObject({ code: "E3017" });
   await first.delete();
   const second = await client.create({ volumes: [{ volume: "sdk", path: "/data", mode: "ro" }] });
   expect((await second.exec(["cat", "/data/file"])).stdout).toBe("kept\n");
   expect((await second.exec(["sh", "-c", "echo no >/data/file"])).exitCode).not.toBe(0);
   await second.delete();
   await client.deleteVolume("sdk");
+});
+
+testOf("sandbox.v1.create", "a sandbox whose time is over is paused", async () => {
+  const paused = await client.create({ template: "shell", onExpiry: "pause" });
+  await paused.writeFile("kept", "mine");
+  expect((await paused.extend(1)).onExpiry).toBe("pause");
+  for await (const told of paused.watch()) if (told === "paused") break;
+  await paused.extend(60_000);
+  expect((await paused.resume()).state).toBe("ready");
+  expect(await paused.readFileText("kept")).toBe("mine");
+  await paused.delete();
 });

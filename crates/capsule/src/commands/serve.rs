@@ -8,13 +8,16 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use capsule_backend::sandbox::{Recipe, Root};
-use capsule_server::request::Language;
+use capsule_server::request::{Language, OnExpiry};
 use capsule_server::{
     Listen, ServeError, Server, Settings, Template, WebhookRules, templates as configuration,
 };
-use capsule_spec::{ByteSize, ErrorCode, Failure, HostRule, Limits, Policy, parse_size};
+use capsule_spec::{
+    ByteSize, ErrorCode, Failure, HostRule, Limits, Policy, parse_duration, parse_size,
+};
 use clap::{Args, ValueEnum};
 
 use crate::{answer, program, wire};
@@ -72,6 +75,13 @@ pub(crate) struct Serve {
     /// Size of all snapshots of one API key together
     #[arg(long, value_name = "SIZE", default_value = "10GiB", value_parser = parse_size)]
     max_snapshots_per_key: ByteSize,
+    /// Size of all volumes of one API key together
+    #[arg(long, value_name = "SIZE", default_value = "10GiB", value_parser = parse_size)]
+    max_volumes_per_key: ByteSize,
+    /// How long a sandbox that is paused because its time is over is kept; then its files are
+    /// left as a snapshot
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_duration)]
+    keep_paused: Duration,
     /// Requests a second of one API key; twice as many at once
     #[arg(long, value_name = "COUNT", default_value_t = 1_000)]
     rate: u32,
@@ -168,6 +178,8 @@ impl Serve {
             sandboxes_each: self.max_sandboxes_per_key,
             processes: self.max_processes,
             snapshot_bytes: self.max_snapshots_per_key.bytes(),
+            volume_bytes: self.max_volumes_per_key.bytes(),
+            keep_paused: self.keep_paused,
             rate: self.rate.max(1),
             open_network: self.allow_open_network,
             webhooks: WebhookRules { allowed: self.allow_webhook, ..WebhookRules::default() },
@@ -244,9 +256,11 @@ fn templates(
                 limits: Limits::default(),
                 policy: Policy::default(),
                 require: Vec::new(),
+                volumes: Vec::new(),
             },
             language,
             description: None,
+            on_expiry: OnExpiry::Delete,
             // A spare container costs a second of the engine's time, and is not made beforehand.
             pool: if matches!(kind, wire::Kind::Jail) { pool } else { 0 },
         }

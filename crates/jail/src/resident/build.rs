@@ -20,13 +20,14 @@ use rustix::net::{
 };
 use rustix::time::Timespec;
 
-use super::errors;
-use crate::apply::{self, Prepared};
+use super::{errors, volumes};
+use crate::apply::{self, Prepared, PreparedMount};
 use crate::host::Host;
 use crate::plan::Plan;
 use crate::seccomp;
 use crate::supervisor::{clone_error, map_error, namespaces, not_started, sources};
 use crate::sys::{self, Side};
+use crate::volume::Images;
 
 /// Processes of ours in the sandbox, beside its own: for each process that was started
 /// from outside there is a keeper.
@@ -40,6 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) fn plan(
     recipe: &Recipe,
     host: &Host,
+    images: &Images,
     user: impl FnOnce() -> u32,
 ) -> Result<Plan, Failure> {
     let host = match &recipe.root {
@@ -60,6 +62,8 @@ pub(super) fn plan(
         Network::Open => Network::Open,
         Network::Denied | Network::Hosts(_) => Network::Denied,
     };
+    let mut policy = Policy { network, ..recipe.policy.clone() };
+    policy.files.extend(volumes::mounts(recipe, images)?);
     let working_directory = GuestPath::new("/workspace")
         .map_err(|_| Failure::new(ErrorCode::InvalidPath, "the workspace is no path"))?;
     let task = Task {
@@ -69,7 +73,7 @@ pub(super) fn plan(
         working_directory,
         stdin: Stdin::Empty,
         limits,
-        policy: Policy { network, ..recipe.policy.clone() },
+        policy,
         isolation: Isolation::Jail,
         require: recipe.require.clone(),
     };
@@ -144,12 +148,16 @@ fn no_more() -> std::io::Result<()> {
 /// Clones the process. It waits for [`Building::finish`].
 pub(super) fn start(
     plan: &Plan,
+    volumes: Vec<PreparedMount>,
     listener: &OwnedFd,
     lease: Duration,
     cgroup: Option<BorrowedFd<'_>>,
 ) -> Result<Building, Failure> {
     // Whether files of the host could be id-mapped is told to nobody yet.
-    let mounts = sources::open(plan, &mut Vec::new()).map_err(|error| error.failure)?;
+    let files = &plan.mounts[..plan.mounts.len() - volumes.len()];
+    let mut mounts =
+        sources::open(files, &plan.identity, &mut Vec::new()).map_err(|error| error.failure)?;
+    mounts.extend(volumes);
     let mut prepared = Prepared::new(plan, mounts);
     prepared.base = sources::open_base(plan).map_err(|error| error.failure)?;
     let open_files = prepared.open_files;

@@ -12,7 +12,7 @@ use super::group::{Grouping, Joining, Places};
 use super::record::Record;
 use super::sandbox::{Resident, rules_of};
 use super::walls::{Enclosure, Walls};
-use super::{Shared, build, errors, lock, state, sys};
+use super::{Shared, build, errors, lock, state, sys, volumes};
 use crate::cgroup::{Controller, Layout};
 
 /// What the kernel may take to end every process of a sandbox.
@@ -88,6 +88,13 @@ impl Resident {
                 .hint("letters, digits and \"-\", at most 64"));
         }
         let reserved = shared.reserve(name)?;
+        if shared.walls.is_some() && !recipe.volumes.is_empty() {
+            return Err(Failure::new(
+                ErrorCode::VolumesUnavailable,
+                "sandboxes in containers have no volumes",
+            )
+            .hint("start the server with --backend jail"));
+        }
         // Before anybody knocks at its socket: PID 1 leaves its server for a new one.
         if shared.find(name).is_some() {
             return Err(name_is_taken(name));
@@ -132,8 +139,15 @@ impl Resident {
             put_down(shared, name).await?;
             return Ok(None);
         };
-        let (pid, pidfd) =
-            sys::peer(socket.as_fd()).map_err(|error| errors::system("reach a sandbox", error))?;
+        let (pid, pidfd) = match sys::peer(socket.as_fd()) {
+            Ok(peer) => peer,
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {
+                drop(socket);
+                put_down(shared, name).await?;
+                return Ok(None);
+            }
+            Err(error) => return Err(errors::system("reach a sandbox", error)),
+        };
         let grouping = Arc::new(Grouping::take_over(&record.groups, record.freezer.as_ref()));
         let was_frozen = record.frozen;
         // To be asked what there is; it is stopped again below.
@@ -147,8 +161,18 @@ impl Resident {
         lock(&shared.users).insert(record.outside_user);
         let resident =
             Self::assemble(shared.clone(), name, (pid, pidfd, socket), grouping, record, None)?;
-        resident.connection.greet().await?;
-        resident.list_processes().await?;
+        let asked = match resident.connection.greet().await {
+            Ok(()) => resident.list_processes().await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = asked {
+            // One that ends in this moment is as one that has ended before, and no reason for
+            // its server not to start.
+            return match tokio::time::timeout(LAST_WAIT, resident.await_end()).await {
+                Ok(()) => Ok(None),
+                Err(_) => Err(failure),
+            };
+        }
         resident.prepare_watch().await;
         let rules = rules_of(&lock(&resident.record));
         if !rules.is_empty() {
@@ -169,7 +193,7 @@ impl Built {
             _ => errors::system("open a socket", error),
         };
         let host = &shared.host;
-        let plan = build::plan(recipe, host, || shared.draw_user())?;
+        let plan = build::plan(recipe, host, &shared.images, || shared.draw_user())?;
         let user = plan.identity.outside_user;
         let forget_user = |failure| {
             lock(&shared.users).remove(&user);
@@ -208,7 +232,9 @@ impl Built {
         };
         let (group, mut record) = begin().map_err(clear)?;
         let target = group.as_ref().and_then(crate::cgroup::Group::clone_target);
-        let started = build::start(&plan, &listener, shared.lease, target);
+        let volumes = volumes::open(&plan, recipe, &shared.images);
+        let started = volumes
+            .and_then(|volumes| build::start(&plan, volumes, &listener, shared.lease, target));
         let finished = started.and_then(|building| {
             record.pid = building.pid;
             if let (Some(group), Layout::V1 { .. }) = (&group, layout) {
@@ -218,7 +244,7 @@ impl Built {
                 Failure::new(ErrorCode::StoreFailed, "the sandbox's record could not be written")
                     .detail("reason", error.kind())
             })?;
-            building.finish(&plan)
+            building.finish(&plan).map_err(|failure| volumes::misplaced(recipe, failure))
         });
         let joining = Some(Joining::new(&plan, layout));
         let grouping = Arc::new(Grouping::of(group));

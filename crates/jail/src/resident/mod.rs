@@ -34,6 +34,7 @@ mod sandbox;
 mod state;
 mod still;
 mod sys;
+mod volumes;
 mod walls;
 mod watch;
 
@@ -44,11 +45,12 @@ use std::time::Duration;
 
 use capsule_backend::Capabilities;
 use capsule_backend::guest::Pending;
-use capsule_backend::sandbox::{Made, Recipe, Sandbox, Sandboxes};
+use capsule_backend::sandbox::{Made, Recipe, Sandbox, Sandboxes, Volumes};
 use capsule_spec::{ErrorCode, Failure};
 
 use crate::host::Host;
 use crate::probe;
+use crate::volume::Images;
 use held::Held;
 use sandbox::Resident;
 use state::State;
@@ -78,6 +80,8 @@ struct Shared {
     doors: doors::Doors,
     /// None: jails.
     walls: Option<Arc<dyn Walls>>,
+    /// Of jails.
+    images: Images,
 }
 
 impl Residents {
@@ -110,6 +114,7 @@ impl Residents {
         sys::raise_file_limit();
         let state = State::open(folder)?;
         let host = Host::read(true);
+        let images = Images::new(state.volumes());
         let shared = Arc::new(Shared {
             state,
             host,
@@ -120,6 +125,7 @@ impl Residents {
             watch: watch::Watch::default(),
             doors: doors::Doors::default(),
             walls,
+            images,
         });
         Ok(Arc::new(Self { shared }))
     }
@@ -199,6 +205,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Sandboxes for Residents {
+    fn name(&self) -> &'static str {
+        match self.shared.walls {
+            None => "jail",
+            Some(_) => "docker",
+        }
+    }
+
     fn capabilities(&self) -> Capabilities {
         match &self.shared.walls {
             Some(walls) => walls.capabilities(),
@@ -225,6 +238,11 @@ impl Sandboxes for Residents {
             };
             Ok(found.map(|found| Arc::new(Held(found)) as Arc<dyn Sandbox>))
         })
+    }
+
+    fn volumes(&self) -> Option<&dyn Volumes> {
+        // The engine of a container would have to be given a mount of the host.
+        self.shared.walls.is_none().then_some(self)
     }
 
     fn sweep<'a>(&'a self, keep: &'a [String]) -> Pending<'a, Result<usize, Failure>> {

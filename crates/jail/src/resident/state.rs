@@ -65,6 +65,11 @@ impl State {
         Ok(Self { folder, directory, _lock: lock })
     }
 
+    /// Where volumes are, once there is one.
+    pub(super) fn volumes(&self) -> PathBuf {
+        self.folder.join("volumes")
+    }
+
     fn address(&self, name: &str) -> io::Result<SocketAddrUnix> {
         let directory = self.directory.as_raw_fd();
         Ok(SocketAddrUnix::new(format!("/proc/self/fd/{directory}/{name}{SOCKET}"))?)

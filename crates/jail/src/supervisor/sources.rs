@@ -21,10 +21,22 @@ use crate::sys::{self, MountAttributes, Side};
 /// Opens every mount of the plan. Without the right to do so, the cloned process
 /// does it with the same rules.
 pub(crate) fn open(
-    plan: &Plan,
+    mounts: &[Mount],
+    identity: &Identity,
     notes: &mut Vec<String>,
 ) -> Result<Vec<PreparedMount>, BackendError> {
-    plan.mounts.iter().map(|mount| prepare(mount, &plan.identity, notes)).collect()
+    mounts.iter().map(|mount| prepare(mount, identity, notes)).collect()
+}
+
+/// A mount of the plan whose tree was made by somebody else: what its owner owns belongs to
+/// the jail's user. None where the kernel cannot do that.
+pub(crate) fn adopt(
+    mount: &Mount,
+    tree: OwnedFd,
+    identity: &Identity,
+) -> io::Result<Option<PreparedMount>> {
+    let is_mapped = identity.mapped_by_supervisor && map_owner(&tree, identity)?;
+    Ok(is_mapped.then(|| prepared(mount, Some(tree))))
 }
 
 /// The other root of a plan, if it has one.
@@ -44,17 +56,21 @@ fn prepare(
     } else {
         None
     };
+    Ok(prepared(mount, tree))
+}
+
+fn prepared(mount: &Mount, tree: Option<OwnedFd>) -> PreparedMount {
     let destination = mount.destination.as_path();
     let destination = destination.strip_prefix("/").unwrap_or(destination);
     let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty());
-    Ok(PreparedMount {
-        source,
+    PreparedMount {
+        source: c_path(mount.source.as_path()),
         parent: c_path(parent.unwrap_or(Path::new("."))),
         name: c_path(Path::new(destination.file_name().unwrap_or_default())),
         destination: c_path(destination),
         access: mount.access,
         tree,
-    })
+    }
 }
 
 /// `None` where this process may not detach mounts, such as root without

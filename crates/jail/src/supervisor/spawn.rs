@@ -50,7 +50,7 @@ pub(super) fn start(
     let (attendant, channel) = attended
         .map_or((None, None), |attended| (Some(attended.attendant), Some(attended.channel)));
     let mut notes = Vec::new();
-    let mounts = sources::open(plan, &mut notes)?;
+    let mounts = sources::open(&plan.mounts, &plan.identity, &mut notes)?;
     let mut prepared = Prepared::new(plan, mounts);
     let ends = Ends::open(plan).map_err(|error| system_error("open pipes", &error))?;
     let signals = match signals {

@@ -14,3 +14,4 @@ mod processes;
 mod returning;
 mod roots;
 mod terminals;
+mod volumes;

@@ -27,6 +27,7 @@ pub(crate) fn recipe() -> Recipe {
         limits: Limits::default(),
         policy: Policy::default(),
         require: Vec::new(),
+        volumes: Vec::new(),
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  remember ─▶ make ─▶ wait for: time over, deleted, ended by itself
-//!                        │ tell those who watch
+//!                        │ tell those who watch            ▲
+//!                        │     time over, on_expiry = pause: set aside (aside.rs)
 //!                        ▼
 //!                      remove, again until it works ─▶ forget
 //! ```
@@ -17,9 +18,10 @@ use capsule_backend::sandbox::{Recipe, Sandbox};
 use capsule_spec::{ErrorCode, Failure};
 
 use super::pool::Given;
-use super::{Fill, Live, Registry, lock};
+use super::{Fill, Live, Registry, aside, lock};
 use crate::log;
 use crate::model::{Event, State};
+use crate::request::OnExpiry;
 
 /// How long those who watch have to hear of the end before it comes.
 const TOLD: Duration = Duration::from_millis(100);
@@ -108,6 +110,12 @@ async fn remember(registry: &Registry, live: &Live, is_filled: bool) -> Result<(
     if is_filled {
         registry.store.set_unfinished(live.id.clone(), true).await?;
     }
+    if let Some(expiry) = live.expiry_row() {
+        registry.store.set_expiry(live.id.clone(), expiry).await?;
+    }
+    if !live.volumes.is_empty() {
+        registry.store.set_mounts(live.id.clone(), live.volumes.clone()).await?;
+    }
     let network = lock(&live.network).clone();
     if network != live.template.recipe.policy.network {
         registry.store.set_network(live.id.clone(), network).await?;
@@ -118,7 +126,7 @@ async fn remember(registry: &Registry, live: &Live, is_filled: bool) -> Result<(
 /// Keeps a sandbox that is made until it is gone.
 pub(super) async fn keep(registry: Arc<Registry>, live: Arc<Live>) {
     let Some(sandbox) = live.made().cloned() else { return };
-    until_it_ends(&live, &*sandbox).await;
+    until_it_ends(&registry, &live, &*sandbox).await;
     if live.state() == State::Expiring {
         log::info("sandbox expires", &[("sandbox", &live.id)]);
         tokio::time::sleep(TOLD).await;
@@ -149,7 +157,7 @@ fn too_long() -> Failure {
 }
 
 /// Answers when the state leads to the end.
-async fn until_it_ends(live: &Live, sandbox: &dyn Sandbox) {
+async fn until_it_ends(registry: &Registry, live: &Arc<Live>, sandbox: &dyn Sandbox) {
     let mut states = live.watch();
     let mut ended = sandbox.ended();
     loop {
@@ -162,16 +170,27 @@ async fn until_it_ends(live: &Live, sandbox: &dyn Sandbox) {
             () = live.lease_changed.notified() => {}
             () = tokio::time::sleep_until(ends.into()) => {
                 // Somebody may have used it in the same moment.
-                if live.lease_ends() <= Instant::now() {
+                if live.lease_ends() > Instant::now() {
+                    continue;
+                }
+                if live.on_expiry == OnExpiry::Delete {
                     live.change(Event::TimeOver);
+                    continue;
+                }
+                tokio::select! {
+                    () = aside::set_aside(registry, live, sandbox) => {}
+                    _ = states.wait_for(|state| !state.lives()) => {}
+                    () = &mut ended => lost(live),
                 }
             }
-            () = &mut ended => {
-                if live.change(Event::Lost) {
-                    log::warn("sandbox ended by itself", &[("sandbox", &live.id)]);
-                }
-            }
+            () = &mut ended => lost(live),
         }
+    }
+}
+
+fn lost(live: &Live) {
+    if live.change(Event::Lost) {
+        log::warn("sandbox ended by itself", &[("sandbox", &live.id)]);
     }
 }
 

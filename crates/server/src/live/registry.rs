@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use capsule_backend::sandbox::{Recipe, Sandboxes};
@@ -10,12 +10,12 @@ use capsule_spec::{ByteSize, ErrorCode, Failure, Limits, Network, nearest};
 
 use super::pool::Spares;
 use super::sandbox::{Birth, lock};
-use super::{Fill, Live, Running, Template, keeper, kill_tree};
+use super::{Aside, Fill, Live, Mounted, Running, Template, keeper, kill_tree};
 use crate::log;
 use crate::memory::Memory;
 use crate::model::{Event, Lease, State, new_id};
-use crate::request::{ResourceLimits, no_sandbox};
-use crate::store::{SandboxRow, Store, StoreError, time};
+use crate::request::{OnExpiry, ResourceLimits, no_sandbox};
+use crate::store::{ExpiryRow, SandboxRow, Store, StoreError, time};
 
 /// How many there may be.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,8 @@ pub(crate) struct Bounds {
     pub(crate) sandboxes_each: usize,
     /// Running processes of one sandbox.
     pub(crate) processes: usize,
+    /// How long a sandbox is kept whose time is over.
+    pub(crate) keep_paused: Duration,
 }
 
 /// Bytes of output that are kept of all processes together, beyond a little of each.
@@ -39,6 +41,7 @@ pub(crate) struct Registry {
     templates: BTreeMap<String, Arc<Template>>,
     pub(super) spares: Spares,
     rings: Arc<Memory>,
+    pub(super) aside: OnceLock<Aside>,
     all: Mutex<All>,
 }
 
@@ -61,6 +64,9 @@ pub(crate) struct Order {
     pub(crate) limits: ResourceLimits,
     /// None: the template's.
     pub(crate) network: Option<Network>,
+    /// None: the template's.
+    pub(crate) on_expiry: Option<OnExpiry>,
+    pub(crate) volumes: Vec<Mounted>,
     /// The files it begins with.
     pub(crate) fill: Option<Fill>,
     /// The request as text.
@@ -78,7 +84,13 @@ impl Registry {
         let templates: BTreeMap<_, _> = by_name.collect();
         let spares = Spares::new(templates.values(), bounds.sandboxes);
         let rings = Memory::new(RINGS);
-        Self { backend, store, bounds, templates, spares, rings, all: Mutex::default() }
+        let (aside, all) = (OnceLock::new(), Mutex::default());
+        Self { backend, store, bounds, templates, spares, rings, aside, all }
+    }
+
+    /// Who keeps the files of sandboxes whose time is over. Told once, before there are any.
+    pub(crate) fn put_aside_by(&self, aside: Aside) {
+        let _ = self.aside.set(aside);
     }
 
     pub(crate) fn templates(&self) -> impl Iterator<Item = &Arc<Template>> {
@@ -145,7 +157,7 @@ impl Registry {
         let ours = all.by_id.values().filter(|live| live.owner == order.owner).count();
         too_many(all.by_id.len(), self.bounds.sandboxes)?;
         too_many(ours, self.bounds.sandboxes_each)?;
-        let recipe = recipe(&template, &order);
+        let recipe = recipe(&template, &order)?;
         let (id, spare) = match self.spares.take_for(&recipe, &template.recipe.policy.network) {
             Some((id, spare)) => (id, Some(spare)),
             None => (new_id(), None),
@@ -155,6 +167,8 @@ impl Registry {
             owner: order.owner,
             rings: Arc::clone(&self.rings),
             network: order.network.unwrap_or_else(|| template.recipe.policy.network.clone()),
+            on_expiry: order.on_expiry.unwrap_or(template.on_expiry),
+            volumes: order.volumes,
             template,
             created: SystemTime::now(),
             labels: order.labels,
@@ -210,6 +224,8 @@ impl Registry {
     pub(crate) async fn adopt(self: &Arc<Self>) -> Result<(), AdoptError> {
         let mut kept = Vec::new();
         let mut networks = self.store.networks().await?;
+        let mut expiries = self.store.expiries().await?;
+        let mut mounts = self.store.mounts().await?;
         let unfinished = self.store.unfinished().await?;
         for row in self.store.sandboxes().await? {
             // Nobody was told of a sandbox whose files are not complete, or that they are.
@@ -225,7 +241,10 @@ impl Registry {
             };
             kept.push(row.id.clone());
             let network = networks.remove(&row.id);
-            let live = Arc::new(Live::new(birth(row, template, network.clone(), &self.rings)));
+            let expiry = expiries.remove(&row.id);
+            let volumes = mounts.remove(&row.id).unwrap_or_default();
+            let live = birth(row, template, (network.clone(), expiry), &self.rings);
+            let live = Arc::new(Live::new(Birth { volumes, ..live }));
             if live.state() == State::Ready {
                 // The earlier server may have died while it made them stand still.
                 if let Err(failure) = sandbox.freeze(false).await {
@@ -247,6 +266,13 @@ impl Registry {
         let known = self.all().iter().flat_map(running).collect();
         self.store.lose_webhooks(known, super::lost).await?;
         let swept = self.backend.sweep(&kept).await?;
+        if let Some(volumes) = self.backend.volumes() {
+            let removed = volumes.sweep(&self.store.volume_ids().await?).await?;
+            if removed > 0 {
+                let count = removed.to_string();
+                log::warn("volumes removed that nobody remembers", &[("count", &count)]);
+            }
+        }
         if swept > 0 {
             log::warn("sandboxes swept that nobody remembers", &[("count", &swept.to_string())]);
         }
@@ -314,7 +340,7 @@ impl All {
 }
 
 /// What a sandbox is made of: the template's, but for what was asked for.
-fn recipe(template: &Template, order: &Order) -> Recipe {
+fn recipe(template: &Template, order: &Order) -> Result<Recipe, Failure> {
     let mut recipe = template.recipe.clone();
     let (limits, wanted) = (&mut recipe.limits, &order.limits);
     if let Some(bytes) = wanted.memory_bytes {
@@ -329,17 +355,20 @@ fn recipe(template: &Template, order: &Order) -> Recipe {
     if let Some(network) = &order.network {
         recipe.policy.network = network.clone();
     }
-    recipe
+    recipe.volumes = order.volumes.iter().map(Mounted::mount).collect::<Result<_, _>>()?;
+    Ok(recipe)
 }
 
 fn birth(
     row: SandboxRow,
     template: Arc<Template>,
-    network: Option<Network>,
+    (network, expiry): (Option<Network>, Option<ExpiryRow>),
     rings: &Arc<Memory>,
 ) -> Birth {
     let left = time(row.expires).duration_since(SystemTime::now()).unwrap_or_default();
-    let idle = row.idle.map(|idle| Duration::from_millis(idle.max(0).cast_unsigned()));
+    let milliseconds = |number: i64| Duration::from_millis(number.max(0).cast_unsigned());
+    let idle = row.idle.map(milliseconds);
+    let given = expiry.map_or((left, false), |row| (milliseconds(row.life), row.is_kept));
     Birth {
         id: row.id,
         owner: row.owner.into(),
@@ -353,7 +382,9 @@ fn birth(
         key: row.key,
         request: row.request,
         state: if row.paused { State::Paused } else { State::Ready },
-        lease: Lease::new(Instant::now(), left, idle),
+        volumes: Vec::new(),
+        on_expiry: if expiry.is_some() { OnExpiry::Pause } else { OnExpiry::Delete },
+        lease: Lease::again(Instant::now(), left, idle, given),
     }
 }
 

@@ -9,11 +9,11 @@ use capsule_backend::sandbox::{Process, Sandbox};
 use capsule_spec::{ErrorCode, Failure, Network};
 use tokio::sync::{Notify, watch};
 
-use super::{Context, Running, Template};
+use super::{Context, Mounted, Running, Template};
 use crate::memory::Memory;
 use crate::model::{Event, Lease, State};
-use crate::request::no_sandbox;
-use crate::store::{SandboxRow, milliseconds};
+use crate::request::{OnExpiry, no_sandbox};
+use crate::store::{ExpiryRow, SandboxRow, milliseconds};
 
 /// Ended processes whose last output is kept.
 const MOST_ENDED: usize = 16;
@@ -29,6 +29,8 @@ pub(crate) struct Live {
     pub(crate) key: Option<String>,
     /// The request that made it, as text, to compare others with the same key.
     pub(crate) request: String,
+    pub(crate) on_expiry: OnExpiry,
+    pub(crate) volumes: Vec<Mounted>,
     state: watch::Sender<State>,
     sandbox: OnceLock<Arc<dyn Sandbox>>,
     lease: Mutex<Lease>,
@@ -73,6 +75,8 @@ pub(super) struct Birth {
     pub(super) rings: Arc<Memory>,
     pub(super) key: Option<String>,
     pub(super) request: String,
+    pub(super) on_expiry: OnExpiry,
+    pub(super) volumes: Vec<Mounted>,
     pub(super) state: State,
     pub(super) lease: Lease,
 }
@@ -88,6 +92,8 @@ impl Live {
             metadata: birth.metadata,
             key: birth.key,
             request: birth.request,
+            on_expiry: birth.on_expiry,
+            volumes: birth.volumes,
             state: watch::Sender::new(birth.state),
             sandbox: OnceLock::new(),
             lease: Mutex::new(birth.lease),
@@ -176,6 +182,33 @@ impl Live {
     pub(crate) fn extend(&self, life: Duration, idle: Option<Duration>) {
         lock(&self.lease).extend(Instant::now(), life, idle);
         self.lease_changed.notify_one();
+    }
+
+    /// Its time is over, and it is kept for another.
+    pub(super) fn keep(&self, time: Duration) {
+        lock(&self.lease).keep(Instant::now(), time);
+    }
+
+    /// It goes on; if it was kept beyond its time, with a new one.
+    pub(crate) fn take_up(&self) {
+        lock(&self.lease).take_up(Instant::now());
+        self.lease_changed.notify_one();
+    }
+
+    pub(super) fn put_off(&self, time: Duration) {
+        lock(&self.lease).put_off(Instant::now(), time);
+    }
+
+    pub(super) fn is_kept(&self) -> bool {
+        lock(&self.lease).is_kept()
+    }
+
+    /// What the next server has to know of its end, if there is anything.
+    pub(crate) fn expiry_row(&self) -> Option<ExpiryRow> {
+        let lease = lock(&self.lease);
+        let life = i64::try_from(lease.life().as_millis()).unwrap_or(i64::MAX);
+        let row = ExpiryRow { life, is_kept: lease.is_kept() };
+        (self.on_expiry == OnExpiry::Pause).then_some(row)
     }
 
     pub(crate) fn expires(&self) -> SystemTime {

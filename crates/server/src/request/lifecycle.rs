@@ -6,7 +6,7 @@ use capsule_spec::{Failure, WallStatus};
 use serde::{Deserialize, Serialize};
 
 use super::check::{self, Checked, MOST_TIME, TTL};
-use super::{Language, NetworkPolicy};
+use super::{Language, NetworkPolicy, OnExpiry, VolumeMount};
 
 /// A sandbox to make.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -45,6 +45,12 @@ pub struct Create {
     /// The snapshot whose files it begins with.
     #[serde(default)]
     pub snapshot: Option<String>,
+    /// What happens when its time is over, if not what the template says.
+    #[serde(default)]
+    pub on_expiry: Option<OnExpiry>,
+    /// Volumes that it has.
+    #[serde(default)]
+    pub volumes: Vec<VolumeMount>,
 }
 
 /// Limits of all processes of a sandbox together.
@@ -86,6 +92,7 @@ impl Checked for Create {
         if let Some(snapshot) = &self.snapshot {
             super::snapshots::snapshot_id(snapshot)?;
         }
+        super::volumes::mounts(&self.volumes)?;
         check::environment(&self.env)?;
         check::labels("labels", &self.labels)?;
         check::labels("metadata", &self.metadata)?;
@@ -236,6 +243,12 @@ pub struct SandboxAnswer {
     pub processes: usize,
     /// Its network.
     pub network: NetworkPolicy,
+    /// What happens when its time is over. With `pause`, `expires_at` of a sandbox that is
+    /// paused for that is when it ends, and its files are a snapshot of the same id.
+    pub on_expiry: OnExpiry,
+    /// Volumes that it has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<VolumeMount>,
     /// Walls that stand less than fully.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<serde_json::Value>"))]
@@ -288,8 +301,14 @@ pub struct TemplateAnswer {
     pub description: Option<String>,
     /// `host`: the host's system directories; `directory`: other files; `image`.
     pub root: &'static str,
+    /// What makes its sandboxes: `jail` or `docker`.
+    pub backend: &'static str,
     /// Its limits.
     pub limits: ResourceLimits,
+    /// The network of its sandboxes.
+    pub network: NetworkPolicy,
+    /// What happens when the time of one is over.
+    pub on_expiry: OnExpiry,
     /// Its spare sandboxes; templates that differ only in their language share them.
     pub pool: PoolAnswer,
 }

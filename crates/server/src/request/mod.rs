@@ -5,6 +5,7 @@
 
 mod check;
 mod exec;
+mod expiry;
 mod files;
 mod install;
 mod lifecycle;
@@ -14,6 +15,7 @@ mod parse;
 mod processes;
 mod snapshots;
 mod table;
+mod volumes;
 
 pub use check::{
     DEFAULT_DIRECTORY, LONGEST_EXEC, MOST_ENTRIES, MOST_OUTPUT, MOST_TIME, OUTPUT, TIMEOUT, TTL,
@@ -21,6 +23,7 @@ pub use check::{
 pub use exec::{
     Batch, BatchAnswer, BatchCommand, Exec, ExecAnswer, Language, OpenContext, RunCode, SetEnv,
 };
+pub use expiry::OnExpiry;
 pub use files::{
     FileEntry, ListDir, ListDirAnswer, Listed, MakeDirectory, Move, ReadFile, ReadFileAnswer,
     Remove, Stat, WriteFile,
@@ -44,7 +47,12 @@ pub use snapshots::{
     SnapshotsAnswer,
 };
 pub use table::{Answers, Method, Request, RequestError};
+pub use volumes::{
+    CreateVolume, DeleteVolume, MountMode, VolumeAnswer, VolumeInfo, VolumeMount, Volumes,
+    VolumesAnswer,
+};
 
 pub(crate) use snapshots::no_snapshot;
+pub(crate) use volumes::no_volume;
 
 pub(crate) use check::{absolute, decoded, environment as check_environment, no_sandbox};

@@ -6,7 +6,7 @@ use capsule_spec::{ErrorCode, Failure};
 use serde::{Deserialize, Serialize};
 
 use super::check::{self, Checked};
-use super::{Create, NetworkPolicy, ResourceLimits};
+use super::{Create, NetworkPolicy, OnExpiry, ResourceLimits, VolumeMount};
 
 /// A file state to keep.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -164,6 +164,12 @@ pub struct CloneSandbox {
     /// Other than the template's, as in `sandbox.v1.create`.
     #[serde(default)]
     pub network: Option<NetworkPolicy>,
+    /// Other than the template's, as in `sandbox.v1.create`.
+    #[serde(default)]
+    pub on_expiry: Option<OnExpiry>,
+    /// As in `sandbox.v1.create`; those of the other one are not taken over.
+    #[serde(default)]
+    pub volumes: Vec<VolumeMount>,
 }
 
 fn ttl() -> u64 {
@@ -184,6 +190,8 @@ impl CloneSandbox {
             limits: self.limits,
             network: self.network,
             snapshot: None,
+            on_expiry: self.on_expiry,
+            volumes: self.volumes,
         }
     }
 }

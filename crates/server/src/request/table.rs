@@ -163,6 +163,12 @@ methods! {
         "Creates a sandbox with the files of another one.";
     Templates Once -> TemplatesAnswer = "sandbox.v1.templates", [],
         "Lists the templates.";
+    CreateVolume Once -> VolumeAnswer = "volume.v1.create", [],
+        "Makes a place for files that outlives sandboxes.";
+    Volumes Once -> VolumesAnswer = "volume.v1.list", [],
+        "Lists the caller's volumes.";
+    DeleteVolume Once -> Done = "volume.v1.delete", [],
+        "Deletes a volume that no sandbox has, with all that it holds.";
     Discover Once -> Discovered = "rpc.discover", [],
         "Answers with the OpenRPC document of this interface.";
 }
@@ -180,6 +186,9 @@ impl Request {
             | Self::Snapshots(_)
             | Self::DeleteSnapshot(_)
             | Self::Templates(_)
+            | Self::CreateVolume(_)
+            | Self::Volumes(_)
+            | Self::DeleteVolume(_)
             | Self::Discover(_) => {
                 return None;
             }

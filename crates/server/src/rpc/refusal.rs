@@ -44,7 +44,7 @@ kinds! {
     MethodNotFound = -32601, "METHOD_NOT_FOUND", "There is no such method.";
     Internal = -32603, "INTERNAL", "The server failed.";
     InvalidParams = -32001, "INVALID_PARAMS", "A parameter is missing, unknown or out of range.";
-    NotFound = -32002, "NOT_FOUND", "There is no such sandbox, snapshot, process or context.";
+    NotFound = -32002, "NOT_FOUND", "There is no such sandbox, snapshot, volume, process or context.";
     CreateFailed = -32003, "CONTAINER_CREATE_FAILED", "The sandbox could not be made.";
     ExecTimeout = -32004, "EXEC_TIMEOUT", "The process did not start, or did not read its input, in time.";
     ExecFailed = -32005, "EXEC_FAILED", "The process could not be started or reached.";
@@ -53,7 +53,7 @@ kinds! {
     ReadFileFailed = -32009, "READ_FILE_FAILED", "The file could not be read.";
     ListDirFailed = -32010, "LIST_DIR_FAILED", "The directory could not be listed.";
     FileFailed = -32011, "FILE_FAILED", "The file or directory could not be changed or told about.";
-    WrongState = -32012, "WRONG_STATE", "The sandbox is in a state in which this cannot be done.";
+    WrongState = -32012, "WRONG_STATE", "The sandbox or volume is in a state in which this cannot be done.";
     LimitReached = -32013, "LIMIT_REACHED", "A limit of the server was reached.";
     NotAuthorized = -32014, "NOT_AUTHORIZED", "The request carries no API key that the server knows.";
     ForeignOrigin = -32015, "FOREIGN_ORIGIN", "The request came by way of a web page.";
@@ -75,8 +75,9 @@ impl Refusal {
         let kind = match failure.code {
             ErrorCode::SandboxNotFound
             | ErrorCode::ProcessNotFound
-            | ErrorCode::SnapshotNotFound => Kind::NotFound,
-            ErrorCode::WrongState => Kind::WrongState,
+            | ErrorCode::SnapshotNotFound
+            | ErrorCode::VolumeNotFound => Kind::NotFound,
+            ErrorCode::WrongState | ErrorCode::VolumeInUse => Kind::WrongState,
             ErrorCode::ServerLimit => Kind::LimitReached,
             ErrorCode::UnknownTemplate
             | ErrorCode::ConflictingOptions

@@ -8,11 +8,11 @@ use capsule_backend::sandbox::Root;
 use capsule_spec::{ErrorCode, Failure};
 
 use super::{Caller, Service};
-use crate::live::{Fill, Live, Order, lock};
+use crate::live::{Fill, Live, Mounted, Order, lock};
 use crate::model::{Event, State, rfc3339};
 use crate::request::{
-    Create, Created, Done, Extend, List, ListAnswer, NetworkPolicy, PoolAnswer, ResourceLimits,
-    SandboxAnswer, TemplateAnswer, TemplatesAnswer,
+    Create, Created, Done, Extend, List, ListAnswer, NetworkPolicy, OnExpiry, PoolAnswer,
+    ResourceLimits, SandboxAnswer, TemplateAnswer, TemplatesAnswer,
 };
 use crate::rpc::{Kind, Refusal};
 
@@ -38,7 +38,7 @@ impl Service {
         from: &str,
     ) -> Result<Created, Refusal> {
         let request = format!(
-            "{} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {from:?}",
+            "{} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {from:?}",
             create.template,
             create.idle_ms,
             create.env,
@@ -46,8 +46,15 @@ impl Service {
             create.metadata,
             create.limits,
             create.network,
-            create.snapshot
+            create.snapshot,
+            create.on_expiry,
+            create.volumes
         );
+        let _volumes = match create.volumes.is_empty() {
+            true => None,
+            false => Some(self.volumes.read().await),
+        };
+        let volumes = self.mounted(caller, &create.volumes).await?;
         let network = create.network.map(|policy| self.allowed(&policy)).transpose()?;
         let order = Order {
             owner: Arc::clone(&caller.owner),
@@ -60,6 +67,8 @@ impl Service {
             key: create.key,
             limits: create.limits,
             network,
+            on_expiry: create.on_expiry,
+            volumes,
             fill,
             // Environments hold secrets; what is compared need not be readable.
             request: blake3::hash(request.as_bytes()).to_hex().to_string(),
@@ -84,6 +93,9 @@ impl Service {
         let mut states = live.watch();
         let gone = states.wait_for(|state| *state == State::Gone);
         if tokio::time::timeout(REMOVAL, gone).await.is_ok() {
+            if live.on_expiry == OnExpiry::Pause {
+                self.forget_files(&live).await;
+            }
             return Ok(Done::OK);
         }
         let failure = live.failure().unwrap_or_else(|| {
@@ -147,7 +159,14 @@ impl Service {
             self.change_network(&used, &network).await?;
         }
         live.change(event);
+        if !frozen {
+            live.take_up();
+        }
         self.remember(&live).await?;
+        if !frozen && live.on_expiry == OnExpiry::Pause {
+            // What was kept of it, if its time was over, is in it again.
+            self.forget_files(&live).await;
+        }
         Ok(describe(&live))
     }
 
@@ -155,8 +174,13 @@ impl Service {
     pub(super) async fn remember(&self, live: &Live) -> Result<(), Refusal> {
         let row = live.row();
         let environment = row.environment;
+        let failed = |error: crate::store::StoreError| Refusal::of(Kind::Internal, error.into());
         let kept = self.store.update(row.id, row.expires, row.idle, row.paused, environment).await;
-        kept.map_err(|error| Refusal::of(Kind::Internal, error.into()))
+        kept.map_err(failed)?;
+        match live.expiry_row() {
+            Some(row) => self.store.set_expiry(live.id.clone(), row).await.map_err(failed),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn templates(&self) -> TemplatesAnswer {
@@ -174,6 +198,9 @@ impl Service {
                     Root::Directory(_) => "directory",
                     Root::Image(_) => "image",
                 },
+                backend: self.registry.backend.name(),
+                network: NetworkPolicy::of(&template.recipe.policy.network),
+                on_expiry: template.on_expiry,
                 limits: ResourceLimits {
                     memory_bytes: Some(limits.memory.bytes()),
                     disk_bytes: Some(limits.disk.bytes()),
@@ -202,6 +229,8 @@ pub(super) fn describe(live: &Live) -> SandboxAnswer {
         metadata: live.metadata.clone(),
         processes: live.running(),
         network: NetworkPolicy::of(&lock(&live.network)),
+        on_expiry: live.on_expiry,
+        volumes: live.volumes.iter().map(Mounted::told).collect(),
         weaker: live.made().map(|sandbox| sandbox.weaker()).unwrap_or_default(),
     }
 }

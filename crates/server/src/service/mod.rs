@@ -4,6 +4,7 @@
 //! request came, and who else there is.
 
 mod archive;
+mod aside;
 mod events;
 mod exec;
 mod files;
@@ -13,6 +14,7 @@ mod network;
 mod observe;
 mod processes;
 mod snapshots;
+mod volumes;
 
 use std::sync::Arc;
 
@@ -63,6 +65,10 @@ pub(crate) struct Service {
     /// Bytes of all snapshots of one owner.
     pub(crate) snapshot_bytes: u64,
     pub(crate) permits: Permits,
+    /// Bytes of all volumes of one owner.
+    pub(crate) volume_bytes: u64,
+    /// Written by who makes or deletes a volume, read by who makes a sandbox with one.
+    pub(crate) volumes: tokio::sync::RwLock<()>,
 }
 
 /// What the operator allows beyond the usual.
@@ -121,6 +127,9 @@ impl Service {
             R::Restore(restore) => Reply::once(&self.restore(caller, &restore).await?),
             R::CloneSandbox(clone) => Reply::once(&self.clone_sandbox(caller, clone).await?),
             R::Templates(_) => Reply::once(&self.templates()),
+            R::CreateVolume(create) => Reply::once(&self.create_volume(caller, create).await?),
+            R::Volumes(_) => Reply::once(&self.list_volumes(caller).await?),
+            R::DeleteVolume(delete) => Reply::once(&self.delete_volume(caller, &delete).await?),
             R::Discover(_) => Reply::Once(DOCUMENT.to_owned()),
         })
     }

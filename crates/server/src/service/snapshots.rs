@@ -1,5 +1,6 @@
 //! File states of sandboxes: the workspace, packed while all processes stand still.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use capsule_backend::sandbox::Change;
@@ -23,6 +24,13 @@ const MOST_SNAPSHOTS: u64 = 1_000;
 /// Bytes of a clone, of which nothing is kept.
 const MOST_CLONED: u64 = 64 << 30;
 
+/// What a snapshot is called.
+pub(super) struct Naming {
+    pub(super) id: String,
+    pub(super) name: Option<String>,
+    pub(super) labels: BTreeMap<String, String>,
+}
+
 impl Service {
     pub(super) async fn snapshot(
         &self,
@@ -30,30 +38,50 @@ impl Service {
         snapshot: Snapshot,
     ) -> Result<SnapshotAnswer, Refusal> {
         let live = self.find(caller, &snapshot.id)?;
-        let quota = Quota { snapshots: MOST_SNAPSHOTS, bytes: self.snapshot_bytes };
-        let owner = caller.owner.to_string();
-        let (count, bytes) = self.store.snapshot_usage(owner).await.map_err(internal)?;
-        if count >= quota.snapshots || bytes >= quota.bytes {
-            return Err(too_much(quota));
+        let most = self.snapshot_room(&caller.owner).await?;
+        let packed = self.pack_still(&live, most).await?;
+        let naming = Naming { id: new_id(), name: snapshot.name, labels: snapshot.labels };
+        Ok(SnapshotAnswer { snapshot: self.keep(&live, packed, naming).await? })
+    }
+
+    fn quota(&self) -> Quota {
+        Quota { snapshots: MOST_SNAPSHOTS, bytes: self.snapshot_bytes }
+    }
+
+    /// Bytes that an owner may still keep.
+    pub(super) async fn snapshot_room(&self, owner: &str) -> Result<u64, Refusal> {
+        let quota = self.quota();
+        let (count, bytes) = self.store.snapshot_usage(owner.to_owned()).await.map_err(internal)?;
+        match count >= quota.snapshots || bytes >= quota.bytes {
+            true => Err(too_much(quota)),
+            false => Ok(quota.bytes - bytes),
         }
-        let (writing, files) = self.pack_still(&live, quota.bytes - bytes).await?;
+    }
+
+    /// Keeps what was packed of a sandbox.
+    pub(super) async fn keep(
+        &self,
+        live: &Live,
+        (writing, files): (Writing, u64),
+        naming: Naming,
+    ) -> Result<SnapshotInfo, Refusal> {
         let row = SnapshotRow {
-            id: new_id(),
-            owner: caller.owner.to_string(),
-            name: snapshot.name,
+            id: naming.id,
+            owner: live.owner.to_string(),
+            name: naming.name,
             sandbox: live.id.clone(),
             template: live.template.name.clone(),
             created: milliseconds(std::time::SystemTime::now()),
             bytes: writing.bytes(),
             files,
-            labels: snapshot.labels,
+            labels: naming.labels,
             content: writing.hash(),
         };
         let info = info(row.clone());
-        let kept = self.contents.keep(writing, &self.store, row, quota).await;
+        let kept = self.contents.keep(writing, &self.store, row, self.quota()).await;
         match kept.map_err(|failure| Refusal::of(Kind::ReadFileFailed, failure))? {
-            true => Ok(SnapshotAnswer { snapshot: info }),
-            false => Err(too_much(quota)),
+            true => Ok(info),
+            false => Err(too_much(self.quota())),
         }
     }
 
@@ -167,7 +195,11 @@ impl Service {
         packed.map_err(failed)
     }
 
-    async fn pack_into(&self, used: InUse, most: u64) -> Result<(Writing, u64), Failure> {
+    pub(super) async fn pack_into(
+        &self,
+        used: InUse,
+        most: u64,
+    ) -> Result<(Writing, u64), Failure> {
         let mut writing = self.contents.begin(most).await?;
         let mut packing =
             Packing::of(used, self.memory.hold(), DEFAULT_DIRECTORY.to_owned()).await?;

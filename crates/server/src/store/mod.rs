@@ -9,11 +9,13 @@
 
 mod contents;
 mod executions;
+mod expiries;
 mod folder;
 mod keys;
 mod networks;
 mod sandboxes;
 mod snapshots;
+mod volumes;
 mod webhooks;
 
 use std::path::Path;
@@ -24,11 +26,13 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use contents::{Contents, Writing, next_piece};
 pub(crate) use executions::{Execution, Wanted};
+pub(crate) use expiries::ExpiryRow;
 pub(crate) use folder::Folder;
 pub use keys::{KeyInfo, NewKey, create_key, list_keys, revoke_key};
 pub(crate) use keys::{Known, id_of, milliseconds, time};
 pub(crate) use sandboxes::{ProcessRow, SandboxRow};
 pub(crate) use snapshots::{Quota, SnapshotRow};
+pub(crate) use volumes::{Added, VolumeRow};
 pub(crate) use webhooks::WebhookRow;
 
 /// Requests that wait for the database at one time; more of them wait to be let in.
@@ -145,7 +149,7 @@ impl Store {
 }
 
 /// Every format so far only added tables.
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
 
 fn connect(folder: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open(folder.join("server.db"))?;

@@ -74,6 +74,8 @@ impl Store {
                 .prepare_cached("DELETE FROM processes WHERE sandbox = ?1")?
                 .execute([&id])?;
             connection.prepare_cached("DELETE FROM networks WHERE sandbox = ?1")?.execute([&id])?;
+            connection.prepare_cached("DELETE FROM expiries WHERE sandbox = ?1")?.execute([&id])?;
+            connection.prepare_cached("DELETE FROM mounts WHERE sandbox = ?1")?.execute([&id])?;
             Ok(())
         })
         .await

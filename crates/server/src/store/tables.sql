@@ -84,3 +84,29 @@ CREATE TABLE IF NOT EXISTS snapshots (
 CREATE TABLE IF NOT EXISTS unfinished (
     sandbox TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
+
+-- Sandboxes that are paused when their time is over.
+CREATE TABLE IF NOT EXISTS expiries (
+    sandbox TEXT PRIMARY KEY,
+    life INTEGER NOT NULL,
+    kept INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS volumes (
+    id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    name TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    UNIQUE (owner, name)
+) STRICT, WITHOUT ROWID;
+
+-- Volumes of sandboxes.
+CREATE TABLE IF NOT EXISTS mounts (
+    sandbox TEXT NOT NULL,
+    path TEXT NOT NULL,
+    volume TEXT NOT NULL,
+    name TEXT NOT NULL,
+    writes INTEGER NOT NULL,
+    PRIMARY KEY (sandbox, path)
+) STRICT, WITHOUT ROWID;

@@ -139,6 +139,9 @@ async fn perform(http: &Arc<Http>, caller: &Caller, request: Request) -> Result<
     let must_finish = matches!(
         request,
         Request::Create(_)
+            | Request::Delete(_)
+            | Request::CreateVolume(_)
+            | Request::DeleteVolume(_)
             | Request::Snapshot(_)
             | Request::Restore(_)
             | Request::CloneSandbox(_)

@@ -63,6 +63,10 @@ fn a_key_opens_its_own_sandboxes_only() {
     mine.call("sandbox.v1.writeFile", json!({ "id": id, "path": "f", "content": "" })).unwrap();
     // Whatever another key asks is answered like a question for what never was.
     for method in Request::METHODS {
+        // Those are looked at in `volumes`.
+        if method.name.starts_with("volume.") {
+            continue;
+        }
         let name = method.name.rsplit('.').next().unwrap();
         let Some((_, params)) = parameters().into_iter().find(|(known, _)| *known == name) else {
             panic!("{} needs a line in parameters()", method.name);

@@ -1,5 +1,6 @@
 //! What needs a server of its own: keys, restarts, other settings.
 
+mod expiry;
 mod install;
 mod keys;
 mod limits;
@@ -9,6 +10,7 @@ mod pools;
 mod restart;
 mod snapshots;
 mod sockets;
+mod volumes;
 mod webhooks;
 
 use std::path::Path;

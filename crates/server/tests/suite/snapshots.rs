@@ -70,7 +70,7 @@ pub fn processes_stand_still_while_they_are_read(site: &Site) {
     let count = "i=0; while :; do i=$((i+1)); echo $i >a; echo $i >b; done";
     let start = json!({ "id": id, "cmd": ["/bin/sh", "-c", count] });
     site.call("sandbox.v1.start", start).unwrap();
-    until(|| site.shell(&id, "cat b 2>/dev/null").trim().parse::<u64>().is_ok());
+    until(|| site.shell(&id, "cat b 2>/dev/null; :").trim().parse::<u64>().is_ok());
     for _ in 0..5 {
         let copy = site.call("sandbox.v1.clone", json!({ "id": id })).unwrap()["id"].clone();
         let copy = copy.as_str().unwrap().to_owned();

@@ -15,9 +15,9 @@ use capsule_backend::Capabilities;
 use capsule_backend::guest::Pending;
 use capsule_backend::sandbox::{
     Change, Entry, Made, OpenMode, Process, Program, Recipe, Sandbox, SandboxFile, SandboxUsage,
-    Sandboxes,
+    Sandboxes, Volumes,
 };
-use capsule_spec::{ErrorCode, Failure, Network, WallStatus};
+use capsule_spec::{ByteSize, ErrorCode, Failure, Network, WallStatus};
 use tokio::sync::watch;
 
 use process::Plain;
@@ -28,6 +28,7 @@ pub(crate) struct Folders {
     all: Mutex<HashMap<String, Arc<Folder>>>,
     /// Whether none can be made.
     pub(crate) is_broken: AtomicBool,
+    volumes: Mutex<HashMap<String, tempfile::TempDir>>,
 }
 
 /// One of them.
@@ -44,6 +45,17 @@ impl Folders {
     /// The network that a sandbox was told last.
     pub(crate) fn network(&self, name: &str) -> Network {
         self.all.lock().unwrap()[name].network.lock().unwrap().clone()
+    }
+
+    /// How many volumes there are.
+    pub(crate) fn volume_count(&self) -> usize {
+        self.volumes.lock().unwrap().len()
+    }
+
+    /// A volume that no server knows of.
+    pub(crate) fn stray_volume(&self, name: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        self.volumes.lock().unwrap().insert(name.to_owned(), folder);
     }
 
     /// The ids of those that live.
@@ -73,6 +85,10 @@ impl Folders {
 }
 
 impl Sandboxes for Folders {
+    fn name(&self) -> &'static str {
+        "folders"
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities { name: "folders", usable: Ok(()), facts: Vec::new(), walls: Vec::new() }
     }
@@ -85,6 +101,12 @@ impl Sandboxes for Folders {
         let environment: Vec<_> = recipe.policy.environment.clone().into_iter().collect();
         let folder = Arc::new(Folder::new(&environment));
         *folder.network.lock().unwrap() = recipe.policy.network.clone();
+        for one in &recipe.volumes {
+            // Somebody inside finds it below the folder that stands for the root.
+            let inside = folder.outside(one.destination.as_path().to_str().unwrap());
+            let volumes = self.volumes.lock().unwrap();
+            std::os::unix::fs::symlink(volumes[&one.volume].path(), inside).unwrap();
+        }
         let before = self.all.lock().unwrap().insert(name.to_owned(), Arc::clone(&folder));
         assert!(before.is_none(), "names are unique");
         Box::pin(async move { Ok(folder as Arc<dyn Sandbox>) })
@@ -99,6 +121,10 @@ impl Sandboxes for Folders {
         Box::pin(async move { Ok(found.map(|folder| folder as Arc<dyn Sandbox>)) })
     }
 
+    fn volumes(&self) -> Option<&dyn Volumes> {
+        Some(self)
+    }
+
     fn sweep<'a>(&'a self, keep: &'a [String]) -> Pending<'a, Result<usize, Failure>> {
         let mut swept = 0;
         self.all.lock().unwrap().retain(|name, folder| {
@@ -109,6 +135,39 @@ impl Sandboxes for Folders {
             }
             stays
         });
+        Box::pin(async move { Ok(swept) })
+    }
+}
+
+/// Folders without a limit: that is tested where there is one.
+impl Volumes for Folders {
+    fn create<'a>(&'a self, name: &'a str, _: ByteSize) -> Pending<'a, Result<(), Failure>> {
+        if self.is_broken.load(Ordering::SeqCst) {
+            let failure = Failure::new(ErrorCode::VolumesUnavailable, "no volume can be made");
+            return Box::pin(async move { Err(failure) });
+        }
+        self.stray_volume(name);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn used<'a>(&'a self, name: &'a str) -> Pending<'a, Result<u64, Failure>> {
+        let path = self.volumes.lock().unwrap()[name].path().to_owned();
+        Box::pin(async move {
+            let files = std::fs::read_dir(path).unwrap().flatten();
+            Ok(files.map(|file| file.metadata().unwrap().len()).sum())
+        })
+    }
+
+    fn remove<'a>(&'a self, name: &'a str) -> Pending<'a, Result<(), Failure>> {
+        self.volumes.lock().unwrap().remove(name);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn sweep<'a>(&'a self, keep: &'a [String]) -> Pending<'a, Result<usize, Failure>> {
+        let mut volumes = self.volumes.lock().unwrap();
+        let before = volumes.len();
+        volumes.retain(|name, _| keep.contains(name));
+        let swept = before - volumes.len();
         Box::pin(async move { Ok(swept) })
     }
 }
@@ -272,6 +331,7 @@ pub(crate) fn recipe() -> Recipe {
         limits: capsule_spec::Limits::default(),
         policy: capsule_spec::Policy::default(),
         require: Vec::new(),
+        volumes: Vec::new(),
     }
 }
 

@@ -132,6 +132,10 @@ class SandboxInfo(Created):
     processes: int = 0
     #: ``"denied"``, ``"open"`` or ``{"allow": […]}``.
     network: Any = "denied"
+    #: What happens when its time is over: ``delete``, or ``pause``, which keeps its files.
+    on_expiry: str = "delete"
+    #: The volumes that it has.
+    volumes: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,6 +66,9 @@ pub(super) struct With {
     /// A volume to mount: NAME:/PATH, or NAME:/PATH:ro (can be given more than once)
     #[arg(long, value_name = "VOLUME")]
     volume: Vec<String>,
+    /// When its time is over: delete it, or pause it and keep its files [default: the template's]
+    #[arg(long, value_name = "WHAT", value_parser = ["delete", "pause"])]
+    on_expiry: Option<String>,
 }
 
 impl Create {
@@ -113,6 +116,7 @@ impl With {
             fields.insert("limits".to_owned(), limits.into());
         }
         put(&mut fields, "network", self.network.as_deref());
+        put(&mut fields, "on_expiry", self.on_expiry.as_deref());
         if !self.allow_host.is_empty() {
             fields.insert("network".to_owned(), json!({ "allow": self.allow_host }));
         }
@@ -188,6 +192,7 @@ mod tests {
             memory: Some("64M".into()),
             allow_host: vec!["pypi.org".into()],
             volume: vec!["data:/data:ro".into(), "w:/w".into()],
+            on_expiry: Some("pause".into()),
             ..With::default()
         };
         assert_eq!(
@@ -195,7 +200,7 @@ mod tests {
             json!({
                 "ttl_ms": 3_600_000, "labels": { "a": "1" },
                 "limits": { "memory_bytes": 64 << 20 },
-                "network": { "allow": ["pypi.org"] },
+                "network": { "allow": ["pypi.org"] }, "on_expiry": "pause",
                 "volumes": [
                     { "volume": "data", "path": "/data", "mode": "ro" },
                     { "volume": "w", "path": "/w", "mode": "rw" },

@@ -28,6 +28,12 @@ impl Get {
 pub(super) fn shown(one: &Value) -> String {
     let weaker = one["weaker"].as_array().into_iter().flatten();
     let weaker: Vec<_> = weaker.map(|wall| text::of(&wall["wall"])).collect();
+    let volumes = one["volumes"].as_array().into_iter().flatten();
+    let volumes = volumes.map(|one| {
+        let [volume, path, mode] = ["volume", "path", "mode"].map(|field| text::of(&one[field]));
+        format!("{volume}:{path}:{mode}")
+    });
+    let volumes = volumes.collect::<Vec<_>>();
     facts(&[
         ("id", text::of(&one["id"])),
         ("template", text::of(&one["template"])),
@@ -43,6 +49,8 @@ pub(super) fn shown(one: &Value) -> String {
         ("idle", one.get("idle_ms").map_or_else(String::new, text::milliseconds)),
         ("processes", text::of(&one["processes"])),
         ("network", text::of(&one["network"])),
+        ("volumes", volumes.join(", ")),
+        ("on expiry", text::of(&one["on_expiry"])),
         ("labels", text::pairs(&one["labels"])),
         ("metadata", text::pairs(&one["metadata"])),
         ("weaker", weaker.join(", ")),

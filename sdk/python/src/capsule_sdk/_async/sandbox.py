@@ -486,6 +486,7 @@ class AsyncSandbox:
         limits: Limits | None = None,
         network: NetworkPolicy | None = None,
         volumes: Sequence[VolumeMount] | None = None,
+        on_expiry: Literal["delete", "pause"] | None = None,
         deadline_ms: float | None = None,
     ) -> AsyncSandbox:
         """Another sandbox with the same files."""
@@ -501,6 +502,7 @@ class AsyncSandbox:
             limits=limits,
             network=network,
             volumes=volumes,
+            on_expiry=on_expiry,
         )
         created = read(Created, told)
         return AsyncSandbox(self.client, created.id, created)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from .._calls import default_key, default_url, without_none
 from .._http import Address
@@ -104,6 +104,7 @@ class CapsuleClient:
         limits: Limits | None = None,
         network: NetworkPolicy | None = None,
         volumes: Sequence[VolumeMount] | None = None,
+        on_expiry: Literal["delete", "pause"] | None = None,
         snapshot: str | Snapshot | None = None,
         deadline_ms: float | None = None,
     ) -> Sandbox:
@@ -111,7 +112,8 @@ class CapsuleClient:
 
         With ``key`` the call can be repeated: the same key and parameters answer with the same
         sandbox, as long as it lives; so it is made again if it breaks off. With ``snapshot``
-        the sandbox begins with the files of one.
+        the sandbox begins with the files of one. With ``on_expiry="pause"`` it is paused when its
+        time is over, and its files are kept as a snapshot of its id.
         """
         params = without_none(
             template=template,
@@ -124,6 +126,7 @@ class CapsuleClient:
             limits=limits,
             network=network,
             volumes=volumes,
+            on_expiry=on_expiry,
             snapshot=snapshot.id if isinstance(snapshot, Snapshot) else snapshot,
         )
         created = read(Created, self.call("sandbox.v1.create", params, deadline_ms=deadline_ms))

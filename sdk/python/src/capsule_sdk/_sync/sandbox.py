@@ -487,6 +487,7 @@ class Sandbox:
         limits: Limits | None = None,
         network: NetworkPolicy | None = None,
         volumes: Sequence[VolumeMount] | None = None,
+        on_expiry: Literal["delete", "pause"] | None = None,
         deadline_ms: float | None = None,
     ) -> Sandbox:
         """Another sandbox with the same files."""
@@ -502,6 +503,7 @@ class Sandbox:
             limits=limits,
             network=network,
             volumes=volumes,
+            on_expiry=on_expiry,
         )
         created = read(Created, told)
         return Sandbox(self.client, created.id, created)
