@@ -6,6 +6,7 @@
 mod context;
 mod exec;
 mod keeper;
+mod logged;
 mod pool;
 mod program;
 mod registry;
@@ -14,6 +15,7 @@ mod sandbox;
 
 pub(crate) use context::{Context, MOST_CONTEXTS, command as context_command, take_up};
 pub(crate) use exec::{Finished, Limits as ExecLimits, kill_tree, run};
+pub(crate) use logged::{Asked, Logged};
 pub(crate) use program::{code_command, login_shells, program};
 pub(crate) use registry::{AdoptError, Bounds, Order, Registry};
 pub(crate) use running::{Attached, Heard, Hook, Outlives, Running, lost};
