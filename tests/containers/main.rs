@@ -7,6 +7,7 @@
 #[path = "../../crates/server/tests/suite/mod.rs"]
 mod suite;
 
+mod attack;
 #[path = "../serve/errors.rs"]
 mod errors;
 #[path = "../serve/faults.rs"]

@@ -1,5 +1,6 @@
 //! The attack suites as the product ships them: against the jail, as root and without
-//! privileges, and against tasks.
+//! privileges, against tasks, and against a server. Containers are attacked where there is an
+//! engine, in `tests/containers`.
 
 use std::time::Duration;
 
@@ -41,4 +42,17 @@ fn nothing_gets_through_the_jail() {
 #[test]
 fn nothing_gets_through_a_task() {
     nothing_got_through(&attack(&["--backend", "wasm"], Caller::Current), 150);
+}
+
+#[test]
+fn nothing_gets_through_a_server() {
+    nothing_got_through(&attack(&["--backend", "serve"], Caller::Current), 35);
+}
+
+/// The same attempts, each with its wall taken away: what cannot fail shows nothing.
+#[test]
+fn an_attempt_at_a_server_gets_through_without_its_wall() {
+    let report = attack(&["--backend", "serve", "--walls-down"], Caller::Current);
+    assert_eq!(count(&report, "held") + count(&report, "inconclusive"), 0, "{report:#}");
+    assert!(count(&report, "escaped") >= 15, "{report:#}");
 }

@@ -33,8 +33,6 @@ pub(crate) struct Metrics {
     pub(crate) connections: Number,
     pub(crate) terminals: Number,
     pub(crate) executions: Number,
-    /// Executions that the log had no room for.
-    pub(crate) unlogged: Number,
     pub(crate) uploaded: Number,
     pub(crate) downloaded: Number,
     /// Refused before anything was read of them: no key, foreign origin, too many.
@@ -93,8 +91,8 @@ impl Metrics {
             (
                 "capsule_executions_unlogged_total",
                 "counter",
-                "Executions that the log had no room for.",
-                self.unlogged.get(),
+                "Executions that could not be written to the log.",
+                registry.store.unlogged(),
             ),
             (
                 "capsule_uploaded_bytes_total",

@@ -228,9 +228,13 @@ impl Server {
         }
         if self.settings.keep_sandboxes {
             // Spares are nobody's: the next server makes its own.
-            return self.registry.close_pools(REMOVAL).await;
+            let is_clean = self.registry.close_pools(REMOVAL).await;
+            let _ = self.registry.store.flush().await;
+            return is_clean;
         }
         let left = self.registry.end_all(REMOVAL).await;
+        // How the last executions ended is on its way to the log.
+        let _ = self.registry.store.flush().await;
         if left > 0 {
             log::error("sandboxes are left", &[("count", &left.to_string())]);
         }

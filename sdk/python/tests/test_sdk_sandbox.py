@@ -255,7 +255,12 @@ def test_what_it_uses_and_did_is_told(client: CapsuleClient, sandbox: Sandbox) -
     assert (sandbox.stats().processes or 0) >= 1
     (entry,) = sandbox.logs(contains="to be found")
     assert (entry.cmd, entry.stdout, entry.id) == (["echo", "to be found"], "to be found\n", sandbox.id)
-    assert [one.exit_code for one in client.logs(id=sandbox.id, failed=True)] == [9]
+    assert (entry.kind, entry.cwd, entry.exit_code, entry.lost) == ("exec", "/workspace", 0, False)
+    with sandbox.exec_stream(["sh", "-c", "exit 9"]) as stream:
+        list(stream)
+    failed = client.logs(id=sandbox.id, failed=True)
+    assert [(one.exit_code, one.kind) for one in failed] == [(9, "stream"), (9, "exec")]
+    assert [one.exit_code for one in sandbox.logs(kind="stream")] == [9]
     assert {"python", "node", "go", "shell"} <= {one.name for one in client.templates()}
 
 

@@ -213,25 +213,47 @@ export interface FileEntry extends Listed {
   target?: string | null;
 }
 
+/** How an execution was asked for. */
+export type ExecutionKind =
+  | "exec"
+  | "code"
+  | "batch"
+  | "install"
+  | "stream"
+  | "start"
+  | "terminal";
+
 /** An execution of the past. */
 export interface LogEntry {
   number: number;
   id: string;
   request: string;
+  kind: ExecutionKind;
+  /** Its number in the sandbox. */
+  process: number;
   startedAt: Date;
   cmd: string[];
-  exitCode: number;
+  cwd: string;
+  /** Null if it was lost. */
+  exitCode: number | null;
+  signal?: number | null;
   timedOut: boolean;
+  outOfMemory: boolean;
+  /** Whether the server was killed while it ran. */
+  lost: boolean;
   durationMs: number;
   /** The beginning of it. */
   stdout: string;
   stderr: string;
+  stdoutTruncated: boolean;
+  stderrTruncated: boolean;
 }
 
 /** Which executions. */
 export interface LogsOptions extends CallOptions {
   contains?: string;
   failed?: boolean;
+  kind?: ExecutionKind;
   limit?: number;
   before?: number;
 }

@@ -101,6 +101,11 @@ fn logs_are_harmless() {
     capsule(&serve, &["sandbox", "exec", &id, "--json", "--", "sh", "-c", evil])
         .finish()
         .ended_with(3);
+    // As people run it, too: over a stream.
+    capsule(&serve, &["sandbox", "exec", &id, "--", "echo", "by-hand"]).finish().ended_with(0);
+    let streams = ["sandbox", "logs", &id, "--kind", "stream"];
+    let streams = capsule(&serve, &streams).finish().ended_with(0);
+    assert!(streams.text().contains("echo by-hand"), "{streams}");
     serve
         .call("sandbox.v1.exec", json!({ "id": id, "cmd": ["sh", "-c", ": \u{1b}[31m\u{202e}"] }))
         .unwrap();

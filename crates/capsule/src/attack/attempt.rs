@@ -47,11 +47,18 @@ pub(crate) enum Family {
     Cache,
     Leaks,
     Internals,
+    Pages,
+    Frames,
+    Slow,
+    Limits,
+    Keys,
+    Tenants,
 }
 
 impl Family {
-    /// Every family, in the order of the report; those from `Policy` on are of tasks alone.
-    pub(crate) const ALL: [Self; 21] = [
+    /// Every family, in the order of the report; those from `Policy` on are of tasks, from `Pages` on
+    /// of a server.
+    pub(crate) const ALL: [Self; 27] = [
         Self::Processes,
         Self::Init,
         Self::Memory,
@@ -73,6 +80,12 @@ impl Family {
         Self::Cache,
         Self::Leaks,
         Self::Internals,
+        Self::Pages,
+        Self::Frames,
+        Self::Slow,
+        Self::Limits,
+        Self::Keys,
+        Self::Tenants,
     ];
 
     /// A heading.
@@ -99,6 +112,12 @@ impl Family {
             Self::Cache => "cache: what a project ships for the host to use",
             Self::Leaks => "leaks: from one task to the next",
             Self::Internals => "internals: the runtime inside, and its ways out",
+            Self::Pages => "pages: what a browser can be made to send",
+            Self::Frames => "frames: oversized, broken, two in one",
+            Self::Slow => "slow: who begins and never ends, who asks and never listens",
+            Self::Limits => "limits: more than one may have",
+            Self::Keys => "keys: none, guessed, revoked, stored",
+            Self::Tenants => "tenants: what belongs to another key",
         }
     }
 }

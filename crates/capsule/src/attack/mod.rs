@@ -5,8 +5,9 @@
 //! left behind. Refuses to know: how a backend builds its walls. An attempt asks
 //! the kernel, from inside and from outside, and believes nobody else.
 //!
-//! Two suites: against the jail, whose attempts play in this binary inside it, and in
-//! [`wasm`] against tasks, whose attempts are Python programs.
+//! Three suites: against the jail, whose attempts play in this binary inside it, and by way of
+//! [`sandbox`] inside containers; in [`wasm`] against tasks, whose attempts are Python programs;
+//! and in [`serve`] against a server, whose attempts come from outside.
 //!
 //! Reading order: [`attempt`] is the vocabulary, `attempts` the table (one file a
 //! family), [`guest`] the side inside, [`stage`] the side outside, [`suite`] runs
@@ -27,6 +28,8 @@ pub(crate) mod audit;
 pub(crate) mod guest;
 mod host;
 pub(crate) mod report;
+pub(crate) mod sandbox;
+pub(crate) mod serve;
 mod stage;
 pub(crate) mod suite;
 mod sys;

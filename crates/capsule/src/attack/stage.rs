@@ -217,7 +217,7 @@ pub(super) fn judge_text(stdout: &[u8], ended: impl Fn() -> String) -> Verdict {
 }
 
 /// A few things one by one, many by their evidence.
-fn summary(tried: &[(&str, &str)]) -> String {
+pub(super) fn summary(tried: &[(&str, &str)]) -> String {
     if tried.len() <= 3 {
         let each = tried.iter().map(|(what, evidence)| format!("{what}: {evidence}"));
         return each.collect::<Vec<_>>().join("; ");

@@ -41,11 +41,27 @@ pub(crate) fn run(
     jobs: usize,
     backend: impl Fn() -> Box<dyn Backend> + Sync,
 ) -> anyhow::Result<Findings> {
+    let scene = Scene::open().context("cannot make a temporary directory")?;
+    run_on(scene, attempts, jobs, backend, |_| None, Vec::new)
+}
+
+/// As [`run`], on a scene that others have made something ready in, without the attempts that
+/// are `spared`, which says why; `left` is asked for more leaks at the end.
+///
+/// # Errors
+/// As there.
+pub(super) fn run_on(
+    scene: Scene,
+    attempts: &[&'static Attempt],
+    jobs: usize,
+    backend: impl Fn() -> Box<dyn Backend> + Sync,
+    spared: fn(&Attempt) -> Option<&'static str>,
+    left: impl FnOnce() -> Vec<Leak>,
+) -> anyhow::Result<Findings> {
     let started = Instant::now();
     let binary = std::env::current_exe()
         .and_then(std::fs::canonicalize)
         .context("the suite runs this binary inside the jail, and cannot find it")?;
-    let scene = Scene::open().context("cannot make a temporary directory")?;
     let audit = Audit::begin();
     let next = AtomicUsize::new(0);
     let found: Mutex<Vec<Finding>> = Mutex::new(Vec::new());
@@ -53,7 +69,10 @@ pub(crate) fn run(
         for _ in 0..jobs.clamp(1, attempts.len().max(1)) {
             scope.spawn(|| {
                 while let Some(attempt) = attempts.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let finding = one(attempt, &backend, &binary, &scene.path);
+                    let finding = match spared(attempt) {
+                        Some(why) => skipped(attempt, why),
+                        None => one(attempt, &backend, &binary, &scene.path),
+                    };
                     let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
                     found.push(finding);
                     show_progress(found.len(), attempts.len(), attempt.name);
@@ -65,8 +84,15 @@ pub(crate) fn run(
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     let place = |name| attempts.iter().position(|attempt| attempt.name == name);
     found.sort_by_key(|finding| place(finding.name));
-    let leaks = audit.end(scene);
+    let mut leaks = left();
+    leaks.extend(audit.end(scene));
     Ok(Findings { attempts: found, leaks, took: started.elapsed() })
+}
+
+fn skipped(attempt: &'static Attempt, why: &str) -> Finding {
+    let verdict = Verdict::Skipped(why.to_owned());
+    let Attempt { name, family, tries, .. } = *attempt;
+    Finding { name, family, tries, verdict, took_ms: 0 }
 }
 
 fn one(
@@ -124,12 +150,12 @@ pub(super) fn show_progress(done: usize, total: usize, name: &str) {
 }
 
 /// The suite's own directory on the host.
-pub(super) struct Scene {
+pub(crate) struct Scene {
     path: PathBuf,
 }
 
 impl Scene {
-    pub(super) fn open() -> std::io::Result<Self> {
+    pub(crate) fn open() -> std::io::Result<Self> {
         // Mount sources may not go through a link, and the usual place may be one.
         let base = std::fs::canonicalize(std::env::temp_dir())?;
         let path = base.join(marker_base());
@@ -137,13 +163,13 @@ impl Scene {
         Ok(Self { path })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Removes the directory. No jail lives any more, so nothing is mounted in it;
     /// links are removed and never followed.
-    pub(super) fn close(self) -> std::io::Result<()> {
+    pub(crate) fn close(self) -> std::io::Result<()> {
         std::fs::remove_dir_all(self.path)
     }
 }

@@ -1,16 +1,22 @@
 //! `capsule attack`: the suite of attempts to break out.
 
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
+use capsule_backend::sandbox::Root;
 use clap::Args;
 
+use crate::attack::serve::suite::Walls;
 use crate::attack::{self, Family};
 use crate::{progress, wire};
 
-/// The backend that is none of the jail's kind.
+/// Targets that are none of the jail's kind.
 const WASM: &str = "wasm";
+const SERVE: &str = "serve";
+const DOCKER: &str = "docker";
 
 /// What to attack.
 #[derive(Debug, Args)]
@@ -19,9 +25,26 @@ pub(crate) struct Attack {
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 
-    /// Which sandbox to attack: jail, or wasm (tasks)
+    /// What to attack: jail, wasm (tasks), docker (containers), or serve (a server)
     #[arg(long, value_name = "NAME", default_value = "jail")]
     backend: String,
+
+    /// What runs the containers to attack
+    #[arg(long, value_name = "NAME", default_value = "runc")]
+    runtime: String,
+
+    /// The engine's socket [default: the environment's DOCKER_HOST, or /var/run/docker.sock]
+    #[arg(long, value_name = "PATH")]
+    docker_socket: Option<PathBuf>,
+
+    /// The image of the containers to attack
+    #[arg(long, value_name = "IMAGE", default_value = "debian:stable-slim")]
+    image: String,
+
+    /// Take the wall of each attempt away where that can be done, and see that it gets through:
+    /// for servers
+    #[arg(long)]
+    walls_down: bool,
 
     /// Answer with one JSON object
     #[arg(long)]
@@ -45,8 +68,14 @@ impl Attack {
         if let [name, marker, arguments @ ..] = &self.inside[..] {
             return Ok(attack::guest::play(name, marker, arguments));
         }
-        if self.backend == WASM {
-            return self.tasks();
+        if self.walls_down && self.backend != SERVE {
+            bail!("--walls-down is for --backend {SERVE}");
+        }
+        match &*self.backend {
+            WASM => return self.tasks(),
+            SERVE => return self.server(),
+            DOCKER => return self.containers(),
+            _ => {}
         }
         let attempts = chosen(&self.names, attack::all(), |attempt| attempt.name)?;
         if self.list {
@@ -75,6 +104,44 @@ impl Attack {
             anyhow!("tasks cannot be attacked, they do not run here: {failure}")
         })?;
         self.tell(&attack::wasm::suite::run(&attempts, self.jobs())?, WASM)
+    }
+
+    /// The suite against a server of this binary.
+    fn server(&self) -> anyhow::Result<ExitCode> {
+        let attempts = chosen(&self.names, attack::serve::all(), |attempt| attempt.name)?;
+        if self.list {
+            return list(attempts.iter().map(|one| (one.name, one.family, one.tries)));
+        }
+        let walls = if self.walls_down { Walls::Down } else { Walls::Up };
+        let findings = attack::serve::suite::run(&attempts, self.jobs(), walls)?;
+        let told = self.tell(&findings, SERVE)?;
+        let all_through = || findings.attempts.iter().all(|one| one.verdict.name() == "ESCAPED");
+        Ok(match walls {
+            Walls::Up => told,
+            Walls::Down if all_through() && findings.leaks.is_empty() => ExitCode::SUCCESS,
+            Walls::Down => ExitCode::FAILURE,
+        })
+    }
+
+    /// The jail's suite, inside containers as the server makes them.
+    fn containers(&self) -> anyhow::Result<ExitCode> {
+        let attempts = chosen(&self.names, attack::all(), |attempt| attempt.name)?;
+        if self.list {
+            return list(attempts.iter().map(|one| (one.name, one.family, one.tries)));
+        }
+        let socket = self.docker_socket.clone().unwrap_or_else(wire::Engine::usual_socket);
+        let kind = wire::Kind::Docker(wire::Engine { socket, runtime: self.runtime.clone() });
+        let scene = attack::suite::Scene::open()?;
+        let root = Root::Image(self.image.clone());
+        let target = match attack::sandbox::Target::open(&kind, root, scene.path()) {
+            Ok(target) => Arc::new(target),
+            Err(failure) => {
+                let _ = scene.close();
+                bail!("containers cannot be attacked, they do not run here: {failure}");
+            }
+        };
+        let findings = attack::sandbox::run(scene, &attempts, self.jobs(), target)?;
+        self.tell(&findings, DOCKER)
     }
 
     fn jobs(&self) -> usize {

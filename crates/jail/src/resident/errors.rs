@@ -57,13 +57,27 @@ pub(super) fn file(path: &str, errno: i32) -> Failure {
     Failure::new(code, format!("{what} {}", shown(path)))
 }
 
-/// A path as the caller gave it, shortened if it is absurd.
+/// A path as the caller gave it, shortened if it is absurd, and without what a terminal or a
+/// reader would take for something else: a guest names files, too.
 fn shown(path: &str) -> String {
     const MOST: usize = 200;
-    match path.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", &path[..end]),
-        None => path.to_owned(),
+    let acts = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    let mut text = String::new();
+    for (count, c) in path.chars().enumerate() {
+        match c {
+            _ if count == MOST => {
+                text.push('…');
+                break;
+            }
+            c if acts(c) => text.extend(c.escape_unicode()),
+            c => text.push(c),
+        }
     }
+    text
 }
 
 /// A process that was not started.
@@ -96,4 +110,17 @@ pub(super) fn group(error: &io::Error) -> Failure {
     Failure::new(ErrorCode::CgroupFailed, "the sandbox's control group could not be set up")
         .hint("run \"capsule doctor\" to see what this host allows")
         .detail("reason", error.kind())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_shown_as_text_and_not_at_any_length() {
+        let failure = file("a\u{1b}[2J\u{202e}\nb é", libc::ENOENT);
+        assert_eq!(failure.message, "there is no a\\u{1b}[2J\\u{202e}\\u{a}b é");
+        let failure = file(&"\u{7}".repeat(100_000), libc::ENOENT);
+        assert!(failure.message.len() < 1_200 && failure.message.ends_with('…'));
+    }
 }

@@ -9,7 +9,7 @@ use capsule_spec::{ErrorCode, Failure};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Foreground, InUse, Live};
+use super::{Asked, Foreground, InUse, Live, Logged};
 use crate::memory::{Held, Memory};
 
 /// How long the killing of a tree may take before the caller is answered all the same; it
@@ -48,11 +48,11 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    fn new(most: usize, memory: &Arc<Memory>) -> Self {
+    pub(super) fn new(most: usize, memory: &Arc<Memory>) -> Self {
         Self { bytes: Vec::new(), truncated: false, most, held: memory.hold() }
     }
 
-    fn push(&mut self, bytes: &[u8]) {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
         let taken = bytes.len().min(self.most - self.bytes.len());
         self.truncated |= taken < bytes.len();
         if self.truncated && taken == 0 {
@@ -92,6 +92,7 @@ pub(crate) async fn run(
     input: Option<Vec<u8>>,
     limits: Limits,
     memory: &Arc<Memory>,
+    asked: Asked,
 ) -> Result<Finished, Failure> {
     let live = used.live();
     if live.running() >= limits.processes {
@@ -101,9 +102,9 @@ pub(crate) async fn run(
     }
     let began = Instant::now();
     let deadline = began + limits.timeout;
-    let spawned = tokio::time::timeout_at(deadline, spawn(used, program)).await;
-    let process = spawned.map_err(|_| too_slow())??.take();
-    let guard = Guard::new(live, Arc::clone(&process), program);
+    let spawned = tokio::time::timeout_at(deadline, spawn(used, program, asked)).await;
+    let (process, logged) = spawned.map_err(|_| too_slow())??.take();
+    let mut guard = Guard::new(live, Arc::clone(&process), program, logged);
     let mut finished = Finished {
         stdout: Head::new(limits.stdout, memory),
         stderr: Head::new(limits.stderr, memory),
@@ -111,7 +112,7 @@ pub(crate) async fn run(
         duration: Duration::ZERO,
     };
     {
-        let collected = collect(&*process, &mut finished);
+        let collected = collect(&*process, &mut finished, &mut guard.logged);
         tokio::select! {
             () = collected => {}
             () = feed(&*process, input) => {}
@@ -122,19 +123,22 @@ pub(crate) async fn run(
     if finished.ended.is_none() {
         let _ = tokio::time::timeout(KILLING, guard.kill()).await;
         // What was written before the end is in the pipes. How it ended is known: it was killed.
-        let _ = tokio::time::timeout(LAST_WORDS, collect(&*process, &mut finished)).await;
+        let _ =
+            tokio::time::timeout(LAST_WORDS, collect(&*process, &mut finished, &mut guard.logged))
+                .await;
         finished.ended = None;
     }
-    guard.over();
     finished.duration = match finished.ended {
         Some(ended) => ended.duration,
         None => began.elapsed(),
     };
+    guard.over(&finished);
     Ok(finished)
 }
 
-async fn collect(process: &dyn Process, finished: &mut Finished) {
+async fn collect(process: &dyn Process, finished: &mut Finished, logged: &mut Option<Logged>) {
     while let Some((channel, bytes)) = process.output().await {
+        logged.iter_mut().for_each(|logged| logged.push(channel, &bytes));
         match channel {
             Channel::Stdout => finished.stdout.push(&bytes),
             Channel::Stderr => finished.stderr.push(&bytes),
@@ -159,65 +163,84 @@ fn too_slow() -> Failure {
 }
 
 /// Starts a process. It is started to the end whatever happens here, so that a caller who
-/// goes meanwhile leaves none that nobody knows.
-pub(super) async fn spawn(used: &InUse, program: &Program) -> Result<Spawned, Failure> {
+/// goes meanwhile leaves none that nobody knows, or that the log does not have.
+pub(super) async fn spawn(
+    used: &InUse,
+    program: &Program,
+    asked: Asked,
+) -> Result<Spawned, Failure> {
     let (sandbox, program) = (Arc::clone(used.sandbox()?), program.clone());
+    let live = Arc::clone(used.live());
     let (told, started) = oneshot::channel();
     tokio::spawn(async move {
-        let spawned = sandbox.spawn(&program).await;
+        let spawned = sandbox.spawn(&program).await.map(|process| {
+            let logged = asked.begin(&live, &program, process.number());
+            Spawned(Some((process, logged)))
+        });
         // Without a caller it is dropped here, or in the channel.
-        let _ = told.send(spawned.map(|process| Spawned(Some(process))));
+        let _ = told.send(spawned);
     });
     started.await.unwrap_or_else(|_| Err(super::ended()))
 }
 
 /// A process that is killed unless somebody takes it.
-pub(super) struct Spawned(Option<Arc<dyn Process>>);
+pub(super) struct Spawned(Option<(Arc<dyn Process>, Logged)>);
 
 impl Spawned {
-    pub(super) fn process(&self) -> &Arc<dyn Process> {
-        self.0.as_ref().expect("it is there until it is taken")
+    pub(super) fn number(&self) -> u64 {
+        self.0.as_ref().map(|(process, _)| process.number()).expect("it was not taken yet")
     }
 
-    pub(super) fn take(mut self) -> Arc<dyn Process> {
+    pub(super) fn take(mut self) -> (Arc<dyn Process>, Logged) {
         self.0.take().expect("it can be taken once")
     }
 }
 
 impl Drop for Spawned {
     fn drop(&mut self) {
-        if let Some(process) = self.0.take() {
-            kill_tree(process);
+        if let Some((process, logged)) = self.0.take() {
+            kill_logged(process, logged);
         }
     }
 }
 
 /// Kills a process and all that belongs to it, in a task of its own, which goes on if nobody
 /// waits for it. It also hears of the end: the backend keeps a process until it has told.
-pub(crate) fn kill_tree(process: Arc<dyn Process>) -> tokio::task::JoinHandle<()> {
+pub(crate) fn kill_tree(process: Arc<dyn Process>) -> tokio::task::JoinHandle<Ended> {
     tokio::spawn(async move {
         // It may have ended before, which is as well.
         let _ = process.signal(libc::SIGKILL, Reach::Tree).await;
-        process.ended().await;
+        process.ended().await
     })
+}
+
+/// As [`kill_tree`], and writes how it ended.
+fn kill_logged(process: Arc<dyn Process>, logged: Logged) {
+    let killed = kill_tree(process);
+    tokio::spawn(async move {
+        if let Ok(ended) = killed.await {
+            logged.end(ended, false);
+        }
+    });
 }
 
 /// Kills the tree of a process if nobody waits for it any more.
 struct Guard {
     live: Arc<Live>,
     process: Arc<dyn Process>,
-    is_over: bool,
+    /// None: it has ended, or the kill was sent.
+    logged: Option<Logged>,
 }
 
 impl Guard {
-    fn new(live: &Arc<Live>, process: Arc<dyn Process>, program: &Program) -> Self {
+    fn new(live: &Arc<Live>, process: Arc<dyn Process>, program: &Program, logged: Logged) -> Self {
         let foreground = Foreground {
             command: program.command.clone(),
             started: SystemTime::now(),
             process: Arc::clone(&process),
         };
         live.foreground_began(process.number(), foreground);
-        Self { live: Arc::clone(live), process, is_over: false }
+        Self { live: Arc::clone(live), process, logged: Some(logged) }
     }
 
     async fn kill(&self) {
@@ -225,16 +248,25 @@ impl Guard {
     }
 
     /// It has ended, or the kill was sent.
-    fn over(mut self) {
-        self.is_over = true;
+    fn over(mut self, finished: &Finished) {
+        let killed = Ended {
+            exit_code: 128 + libc::SIGKILL,
+            signal: Some(libc::SIGKILL),
+            duration: finished.duration,
+            processor: Duration::ZERO,
+            out_of_memory: false,
+        };
+        if let Some(logged) = self.logged.take() {
+            logged.end(finished.ended.unwrap_or(killed), finished.ended.is_none());
+        }
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         self.live.foreground_ended(self.process.number());
-        if !self.is_over {
-            kill_tree(Arc::clone(&self.process));
+        if let Some(logged) = self.logged.take() {
+            kill_logged(Arc::clone(&self.process), logged);
         }
     }
 }

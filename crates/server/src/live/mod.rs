@@ -7,6 +7,7 @@ mod aside;
 mod context;
 mod exec;
 mod keeper;
+mod logged;
 mod mounted;
 mod pool;
 mod program;
@@ -16,6 +17,7 @@ mod sandbox;
 
 pub(crate) use context::{Context, MOST_CONTEXTS, command as context_command, take_up};
 pub(crate) use exec::{Finished, Limits as ExecLimits, kill_tree, run};
+pub(crate) use logged::{Asked, Logged};
 pub(crate) use mounted::Mounted;
 pub(crate) use program::{code_command, login_shells, program};
 pub(crate) use registry::{AdoptError, Bounds, Order, Registry};

@@ -1,6 +1,6 @@
 //! All sandboxes of the server.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -10,7 +10,7 @@ use capsule_spec::{ByteSize, ErrorCode, Failure, Limits, Network, nearest};
 
 use super::pool::Spares;
 use super::sandbox::{Birth, lock};
-use super::{Aside, Fill, Live, Mounted, Running, Template, keeper, kill_tree};
+use super::{Aside, Fill, Live, Logged, Mounted, Running, Template, keeper, kill_tree};
 use crate::log;
 use crate::memory::Memory;
 use crate::model::{Event, Lease, State, new_id};
@@ -223,6 +223,8 @@ impl Registry {
     /// When the store or the backend fails.
     pub(crate) async fn adopt(self: &Arc<Self>) -> Result<(), AdoptError> {
         let mut kept = Vec::new();
+        // Lines of the log that go on.
+        let mut logged = BTreeSet::new();
         let mut networks = self.store.networks().await?;
         let mut expiries = self.store.expiries().await?;
         let mut mounts = self.store.mounts().await?;
@@ -254,7 +256,7 @@ impl Registry {
             }
             live.set_made(sandbox);
             self.adopt_network(&live, network).await?;
-            self.adopt_processes(&live).await?;
+            logged.extend(self.adopt_processes(&live).await?);
             lock(&self.all).add(&live);
             log::info("sandbox adopted", &[("sandbox", &live.id)]);
             tokio::spawn(keeper::keep(Arc::clone(self), live));
@@ -265,6 +267,10 @@ impl Registry {
         };
         let known = self.all().iter().flat_map(running).collect();
         self.store.lose_webhooks(known, super::lost).await?;
+        let lost = self.store.lose_executions(logged).await?;
+        if lost > 0 {
+            log::warn("executions lost", &[("count", &lost.to_string())]);
+        }
         let swept = self.backend.sweep(&kept).await?;
         if let Some(volumes) = self.backend.volumes() {
             let removed = volumes.sweep(&self.store.volume_ids().await?).await?;
@@ -299,16 +305,22 @@ impl Registry {
     }
 
     /// Processes that were to stay go on; those whose caller waited for them have none now.
-    async fn adopt_processes(&self, live: &Arc<Live>) -> Result<(), AdoptError> {
+    /// Answers with the lines of the log that go on, too.
+    async fn adopt_processes(&self, live: &Arc<Live>) -> Result<Vec<i64>, AdoptError> {
         let rows = self.store.processes(live.id.clone()).await?;
-        let Some(sandbox) = live.made() else { return Ok(()) };
+        let Some(sandbox) = live.made() else { return Ok(Vec::new()) };
+        let mut kept = Vec::new();
         for process in sandbox.processes().await? {
-            match rows.iter().find(|row| row.number == process.number()) {
-                Some(row) => Running::adopt(live, process, row, self.store.clone()),
-                None => drop(kill_tree(process)),
-            }
+            let Some(row) = rows.iter().find(|row| row.number == process.number()) else {
+                drop(kill_tree(process));
+                continue;
+            };
+            let found = self.store.running_execution(live.id.clone(), row.number).await?;
+            let logged = found.map(|found| Logged::again(self.store.clone(), found, live));
+            kept.extend(logged.as_ref().map(Logged::number));
+            Running::adopt(live, process, row, self.store.clone(), logged);
         }
-        Ok(())
+        Ok(kept)
     }
 
     /// Ends every sandbox, and answers when all are gone or the time is over; how many

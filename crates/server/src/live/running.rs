@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use super::exec::spawn;
 use super::sandbox::lock;
-use super::{InUse, Live};
+use super::{Asked, InUse, Live, Logged};
 use crate::memory::Held;
 use crate::model::{Piece, Ring, Screen, rfc3339};
 use crate::request::Exit;
@@ -131,18 +131,18 @@ impl Running {
         deadline: Option<Duration>,
         hook: Option<Hook>,
         outlives: Outlives,
-        store: Store,
+        asked: Asked,
         most: usize,
     ) -> Result<Arc<Self>, Failure> {
-        let live = used.live();
+        let (live, store) = (used.live(), asked.store.clone());
         if live.running() >= most {
             let message = format!("the sandbox has {most} processes running, which is the limit");
             return Err(Failure::new(ErrorCode::ServerLimit, message).detail("limit", most));
         }
-        let spawned = spawn(used, program).await?;
+        let spawned = spawn(used, program, asked).await?;
         let deadline = deadline.map(|deadline| SystemTime::now() + deadline);
         let row = ProcessRow {
-            number: spawned.process().number(),
+            number: spawned.number(),
             command: program.command.clone(),
             started: milliseconds(SystemTime::now()),
             terminal: program.terminal.is_some(),
@@ -160,18 +160,20 @@ impl Running {
                 return Err(Failure::new(ErrorCode::ServerLimit, message));
             }
         }
-        Ok(Self::keep(live, spawned.take(), &row, program.terminal, store))
+        let (process, logged) = spawned.take();
+        Ok(Self::keep(live, process, &row, program.terminal, store, Some(logged)))
     }
 
-    /// Goes on with a process that an earlier server started.
+    /// Goes on with a process that an earlier server started, and with its line in the log.
     pub(super) fn adopt(
         live: &Arc<Live>,
         process: Arc<dyn Process>,
         row: &ProcessRow,
         store: Store,
+        logged: Option<Logged>,
     ) {
         // Nobody remembers the size of its terminal.
-        Self::keep(live, process, row, None, store);
+        Self::keep(live, process, row, None, store, logged);
     }
 
     fn keep(
@@ -180,6 +182,7 @@ impl Running {
         row: &ProcessRow,
         terminal: Option<TerminalSize>,
         store: Store,
+        logged: Option<Logged>,
     ) -> Arc<Self> {
         let mut output = Output {
             ring: Ring::new(KEPT),
@@ -210,7 +213,8 @@ impl Running {
             let left = time(deadline).duration_since(SystemTime::now());
             Instant::now() + left.unwrap_or_default()
         });
-        tokio::spawn(Arc::clone(&running).pump(process, live.id.clone(), deadline, store));
+        let place = live.id.clone();
+        tokio::spawn(Arc::clone(&running).pump(process, place, deadline, store, logged));
         running
     }
 
@@ -220,9 +224,10 @@ impl Running {
         sandbox: String,
         deadline: Option<Instant>,
         store: Store,
+        mut logged: Option<Logged>,
     ) {
         {
-            let drained = self.drain(&*process);
+            let drained = self.drain(&*process, &mut logged);
             tokio::pin!(drained);
             let over = async {
                 match deadline {
@@ -250,7 +255,10 @@ impl Running {
                 output.shrink();
             }
         }
-        let exit = exit(ended, self.timed_out.load(Ordering::SeqCst));
+        let timed_out = self.timed_out.load(Ordering::SeqCst);
+        // Before anybody hears of the end, and looks for it in the log.
+        logged.into_iter().for_each(|logged| logged.end(ended, timed_out));
+        let exit = exit(ended, timed_out);
         self.exit.send_replace(Some(exit));
         self.added.send_modify(|count| *count += 1);
         let body = told(&sandbox, self.number, Some(exit));
@@ -259,10 +267,11 @@ impl Running {
         let _ = store.remove_process(sandbox, self.number).await;
     }
 
-    async fn drain(&self, process: &dyn Process) {
+    async fn drain(&self, process: &dyn Process, logged: &mut Option<Logged>) {
         loop {
             self.room().await;
             let Some((channel, bytes)) = process.output().await else { return };
+            logged.iter_mut().for_each(|logged| logged.push(channel, &bytes));
             lock(&self.output).add(channel, bytes);
             self.added.send_modify(|count| *count += 1);
         }

@@ -35,8 +35,8 @@ pub use lifecycle::{
 };
 pub use network::{NetworkPolicy, SetNetwork};
 pub use observe::{
-    Discover, FileEvent, LogEntry, Logs, LogsAnswer, Stats, StatsAnswer, Watch, WatchDir,
-    WatchEvent,
+    Discover, ExecutionKind, FileEvent, LogEntry, Logs, LogsAnswer, Stats, StatsAnswer, Watch,
+    WatchDir, WatchEvent,
 };
 pub use processes::{
     Attach, CloseInput, ExecStream, Exit, Exited, Input, Kill, ListProcesses, OutputEvent,

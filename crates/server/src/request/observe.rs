@@ -16,9 +16,12 @@ pub struct Logs {
     /// Whose command, output or error holds this text.
     #[serde(default)]
     pub contains: Option<String>,
-    /// Only those that failed or timed out.
+    /// Only those that failed, timed out or were lost.
     #[serde(default)]
     pub failed: bool,
+    /// Only those of this kind.
+    #[serde(default)]
+    pub kind: Option<ExecutionKind>,
     /// At most so many.
     #[serde(default = "hundred")]
     pub limit: u64,
@@ -40,6 +43,57 @@ impl Checked for Logs {
     }
 }
 
+/// How an execution was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum ExecutionKind {
+    /// `sandbox.v1.exec`
+    Exec,
+    /// `sandbox.v1.runCode`
+    Code,
+    /// `sandbox.v1.batch`
+    Batch,
+    /// `sandbox.v1.install`
+    Install,
+    /// `sandbox.v1.execStream`, and the WebSocket of the same
+    Stream,
+    /// `sandbox.v1.start`
+    Start,
+    /// A login shell at `/terminal/{id}`
+    Terminal,
+}
+
+impl ExecutionKind {
+    const ALL: [Self; 7] = [
+        Self::Exec,
+        Self::Code,
+        Self::Batch,
+        Self::Install,
+        Self::Stream,
+        Self::Start,
+        Self::Terminal,
+    ];
+
+    /// As on the wire.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Exec => "exec",
+            Self::Code => "code",
+            Self::Batch => "batch",
+            Self::Install => "install",
+            Self::Stream => "stream",
+            Self::Start => "start",
+            Self::Terminal => "terminal",
+        }
+    }
+
+    /// The kind of this name; a command, if a newer server knows more of them.
+    pub(crate) fn of(name: &str) -> Self {
+        Self::ALL.into_iter().find(|kind| kind.name() == name).unwrap_or(Self::Exec)
+    }
+}
+
 /// Executions, newest first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -52,26 +106,43 @@ pub struct LogsAnswer {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogEntry {
-    /// Counts up.
+    /// Counts up, in the order in which they began.
     pub number: u64,
     /// The sandbox.
     pub id: String,
     /// The request that asked for it.
     pub request: String,
+    /// How it was asked for.
+    pub kind: ExecutionKind,
+    /// Its number in the sandbox.
+    pub process: u64,
     /// RFC 3339, UTC.
     pub started_at: String,
     /// What ran.
     pub cmd: Vec<String>,
-    /// Its exit code.
-    pub exit_code: i32,
+    /// Where it started.
+    pub cwd: String,
+    /// Its exit code; null if it was lost.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
     /// Whether the timeout ended it.
     pub timed_out: bool,
-    /// How long it took.
+    /// Whether the memory limit ended it.
+    pub out_of_memory: bool,
+    /// Whether the server was killed while it ran, so that nobody heard of its end.
+    pub lost: bool,
+    /// How long it took; 0 if it was lost.
     pub duration_ms: u64,
-    /// The beginning of standard output.
+    /// The beginning of standard output, or of the terminal's.
     pub stdout: String,
     /// The beginning of standard error.
     pub stderr: String,
+    /// Whether it wrote more than is kept here.
+    pub stdout_truncated: bool,
+    /// Whether it wrote more than is kept here.
+    pub stderr_truncated: bool,
 }
 
 /// The sandbox whose use is told.

@@ -1,6 +1,7 @@
 //! Commands whose caller waits for their end.
 
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,75 +9,52 @@ use capsule_spec::{ErrorCode, Failure};
 
 use super::{Caller, Service};
 use crate::live::{
-    Context, ExecLimits, Finished, InUse, MOST_CONTEXTS, code_command, context_command, ended,
-    lock, program, run, take_up,
+    Asked, Context, ExecLimits, Finished, InUse, MOST_CONTEXTS, code_command, context_command,
+    ended, lock, program, run, take_up,
 };
 use crate::request::{
-    Batch, BatchAnswer, DEFAULT_DIRECTORY, Done, Exec, ExecAnswer, Language, OpenContext, RunCode,
-    SetEnv, absolute, check_environment,
+    Batch, BatchAnswer, DEFAULT_DIRECTORY, Done, Exec, ExecAnswer, ExecutionKind, Language,
+    OpenContext, RunCode, SetEnv, absolute, check_environment,
 };
 use crate::rpc::{Kind, Refusal};
-use crate::store::{Execution, milliseconds};
-
-/// How much of a command's output the log keeps.
-const LOGGED: usize = 2_048;
-/// How many words of a command.
-const LOGGED_WORDS: usize = 32;
 
 impl Service {
     pub(super) async fn exec(&self, caller: &Caller, exec: Exec) -> Result<ExecAnswer, Refusal> {
         let used = self.enter(caller, &exec.id, Kind::ExecFailed)?;
-        self.exec_in(&used, caller, exec).await.map_err(refused)
+        self.exec_in(&used, self.asked(caller, ExecutionKind::Exec), exec).await.map_err(refused)
     }
 
     pub(super) async fn exec_in(
         &self,
         used: &InUse,
-        caller: &Caller,
+        asked: Asked,
         exec: Exec,
     ) -> Result<ExecAnswer, Failure> {
         let live = used.live();
         let (directory, context) = (exec.cwd.as_deref(), exec.context.as_deref());
         let input = exec.input()?;
         let program = program(live, exec.cmd.clone(), directory, &exec.env, context, None)?;
-        let started = SystemTime::now();
         let limits = ExecLimits {
             timeout: Duration::from_millis(exec.timeout_ms),
             stdout: usize::try_from(exec.max_stdout_bytes).unwrap_or(usize::MAX),
             stderr: usize::try_from(exec.max_stderr_bytes).unwrap_or(usize::MAX),
             processes: self.registry.bounds.processes,
         };
-        let finished = run(used, &program, input, limits, &self.memory).await?;
+        let finished = run(used, &program, input, limits, &self.memory, asked).await?;
+        self.metrics.executions.add(1);
         // It was not the command that ended, but all around it.
         if finished.ended.is_some_and(|ended| ended.signal == Some(libc::SIGKILL))
             && !live.state().lives()
         {
             return Err(ended());
         }
-        let answer = answer(&finished, exec.base64);
-        self.metrics.executions.add(1);
-        self.log(caller, &exec, started, &answer);
-        Ok(answer)
+        Ok(answer(&finished, exec.base64))
     }
 
-    /// Adds a line to the log; nobody waits for it.
-    fn log(&self, caller: &Caller, exec: &Exec, started: SystemTime, answer: &ExecAnswer) {
-        let execution = Execution {
-            number: 0,
-            sandbox: exec.id.clone(),
-            owner: caller.owner.to_string(),
-            request: caller.request.to_string(),
-            started: milliseconds(started),
-            command: exec.cmd.iter().take(LOGGED_WORDS).map(|word| head(word)).collect(),
-            exit_code: answer.exit_code,
-            timed_out: answer.timed_out,
-            duration: i64::try_from(answer.duration_ms).unwrap_or(i64::MAX),
-            stdout: head(&answer.stdout),
-            stderr: head(&answer.stderr),
-        };
-        if !self.store.log(execution) {
-            self.metrics.unlogged.add(1);
-        }
+    /// Who asks for an execution, for the log.
+    pub(super) fn asked(&self, caller: &Caller, kind: ExecutionKind) -> Asked {
+        let (owner, request) = (Arc::clone(&caller.owner), Arc::clone(&caller.request));
+        Asked { kind, owner, request, store: self.store.clone() }
     }
 
     pub(super) async fn run_code(
@@ -88,12 +66,13 @@ impl Service {
         let live = used.live();
         let language = code.language.unwrap_or(live.template.language);
         let source = code.code.clone();
+        let asked = self.asked(caller, ExecutionKind::Code);
         let (Language::Shell, Some(context)) = (language, code.context.clone()) else {
             let exec = code.into_exec(code_command(language, source));
-            return self.exec_in(&used, caller, exec).await.map_err(refused);
+            return self.exec_in(&used, asked, exec).await.map_err(refused);
         };
         let (command, file) = context_command(source);
-        let answer = self.exec_in(&used, caller, code.into_exec(command)).await.map_err(refused)?;
+        let answer = self.exec_in(&used, asked, code.into_exec(command)).await.map_err(refused)?;
         // A context is what code leaves that came to its end.
         if !answer.timed_out {
             let sandbox = used.sandbox().map_err(refused)?;
@@ -110,7 +89,8 @@ impl Service {
         let used = self.enter(caller, &batch.id, Kind::ExecFailed)?;
         let mut results = Vec::new();
         for command in batch.commands {
-            match self.exec_in(&used, caller, command.in_sandbox(batch.id.clone())).await {
+            let asked = self.asked(caller, ExecutionKind::Batch);
+            match self.exec_in(&used, asked, command.in_sandbox(batch.id.clone())).await {
                 Ok(answer) => {
                     let failed = answer.timed_out || answer.exit_code != 0;
                     results.push(answer);
@@ -178,8 +158,4 @@ fn answer(finished: &Finished, with_base64: bool) -> ExecAnswer {
         stdout_base64: base64(&finished.stdout.bytes),
         stderr_base64: base64(&finished.stderr.bytes),
     }
-}
-
-fn head(text: &str) -> String {
-    text[..text.floor_char_boundary(LOGGED)].to_owned()
 }

@@ -13,7 +13,7 @@ use super::{Caller, Service};
 use crate::live::{InUse, Live, lock};
 use crate::log;
 use crate::model::State;
-use crate::request::{Exec, ExecAnswer, Install, Manager, OUTPUT};
+use crate::request::{Exec, ExecAnswer, ExecutionKind, Install, Manager, OUTPUT};
 use crate::rpc::{Kind, Refusal};
 use crate::store::Store;
 
@@ -58,7 +58,8 @@ impl Service {
         let used = self.enter(caller, &install.id, Kind::ExecFailed)?;
         let turn = network_turn(used.live()).await?;
         let opened = Opened::open(&used, self.store.clone(), turn, &index.hosts).await?;
-        let done = self.exec_in(&used, caller, command(install, index)).await.map_err(refused);
+        let asked = self.asked(caller, ExecutionKind::Install);
+        let done = self.exec_in(&used, asked, command(install, index)).await.map_err(refused);
         opened.close().await;
         done
     }

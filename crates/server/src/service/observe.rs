@@ -6,7 +6,7 @@ use super::{Caller, Events, Service};
 use crate::model::rfc3339;
 use crate::request::{LogEntry, Logs, LogsAnswer, StatsAnswer, WatchDir, absolute};
 use crate::rpc::{Kind, Refusal};
-use crate::store::{Execution, Wanted, time};
+use crate::store::{End, Execution, Wanted, time};
 
 impl Service {
     pub(super) async fn logs(&self, caller: &Caller, logs: Logs) -> Result<LogsAnswer, Refusal> {
@@ -15,6 +15,7 @@ impl Service {
             owner: caller.owner.to_string(),
             sandbox: logs.id,
             contains: logs.contains,
+            kind: logs.kind,
             failed: logs.failed,
             before: logs.before.map_or(i64::MAX, number),
             limit: number(logs.limit),
@@ -59,17 +60,25 @@ impl Service {
     }
 }
 
-fn entry(execution: Execution) -> LogEntry {
+fn entry((execution, end): (Execution, End)) -> LogEntry {
     LogEntry {
         number: execution.number.max(0).cast_unsigned(),
         id: execution.sandbox,
         request: execution.request,
+        kind: execution.kind,
+        process: execution.process,
         started_at: rfc3339(time(execution.started)),
         cmd: execution.command,
-        exit_code: execution.exit_code,
-        timed_out: execution.timed_out,
-        duration_ms: execution.duration.max(0).cast_unsigned(),
-        stdout: execution.stdout,
-        stderr: execution.stderr,
+        cwd: execution.directory,
+        exit_code: end.exit_code,
+        signal: end.signal,
+        timed_out: end.timed_out,
+        out_of_memory: end.out_of_memory,
+        lost: end.exit_code.is_none(),
+        duration_ms: end.duration.max(0).cast_unsigned(),
+        stdout: end.stdout,
+        stderr: end.stderr,
+        stdout_truncated: end.stdout_truncated,
+        stderr_truncated: end.stderr_truncated,
     }
 }

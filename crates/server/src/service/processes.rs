@@ -10,17 +10,16 @@ use super::exec::refused;
 use super::{Caller, Events, Service};
 use crate::live::{Hook, InUse, Live, Outlives, Running, kill_tree, login_shells, program};
 use crate::model::rfc3339;
-use crate::request::ExecStream;
 use crate::request::{
-    Attach, CloseInput, Done, Exited, Input, Kill, ProcessAnswer, ProcessesAnswer, Resize, Size,
-    Start, Started, Wait, Webhook, decoded,
+    Attach, CloseInput, Done, ExecStream, ExecutionKind, Exited, Input, Kill, ProcessAnswer,
+    ProcessesAnswer, Resize, Size, Start, Started, Wait, Webhook, decoded,
 };
 use crate::rpc::{Kind, Refusal};
 use crate::webhook::Url;
 
 impl Service {
     pub(super) async fn start(&self, caller: &Caller, start: Start) -> Result<Started, Refusal> {
-        let (_, running) = self.started(caller, start, Outlives::Caller).await?;
+        let (_, running) = self.started(caller, start, ExecutionKind::Start).await?;
         Ok(Started { process: running.number })
     }
 
@@ -28,7 +27,7 @@ impl Service {
         &self,
         caller: &Caller,
         start: Start,
-        outlives: Outlives,
+        kind: ExecutionKind,
     ) -> Result<(InUse, Arc<Running>), Refusal> {
         let used = self.enter(caller, &start.id, Kind::ExecFailed)?;
         let webhook = start.webhook.map(|webhook| self.hook(caller, webhook)).transpose()?;
@@ -43,8 +42,12 @@ impl Service {
         .map_err(refused)?;
         let deadline = start.timeout_ms.map(Duration::from_millis);
         let most = self.registry.bounds.processes;
-        let store = self.store.clone();
-        let running = Running::start(&used, &program, deadline, webhook, outlives, store, most);
+        let outlives = match kind {
+            ExecutionKind::Start => Outlives::Caller,
+            _ => Outlives::Nobody,
+        };
+        let asked = self.asked(caller, kind);
+        let running = Running::start(&used, &program, deadline, webhook, outlives, asked, most);
         let running = running.await.map_err(refused)?;
         self.metrics.executions.add(1);
         Ok((used, running))
@@ -76,7 +79,8 @@ impl Service {
         exec: ExecStream,
     ) -> Result<Session, Refusal> {
         let keeps_input = exec.input;
-        let (used, running) = self.started(caller, exec.into_start(), Outlives::Nobody).await?;
+        let (used, running) =
+            self.started(caller, exec.into_start(), ExecutionKind::Stream).await?;
         if !keeps_input {
             running.process().iter().for_each(|process| process.close_input());
         }
@@ -103,7 +107,7 @@ impl Service {
                 timeout_ms: None,
                 webhook: None,
             };
-            let started = self.started(caller, start, Outlives::Nobody).await;
+            let started = self.started(caller, start, ExecutionKind::Terminal).await;
             let is_missing = matches!(&started, Err(refusal)
                 if refusal.failure.code == ErrorCode::CommandNotFound);
             result = Some(started);

@@ -21,11 +21,11 @@ mod webhooks;
 use std::path::Path;
 
 use capsule_spec::{ErrorCode, Failure};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use contents::{Contents, Writing, next_piece};
-pub(crate) use executions::{Execution, Wanted};
+pub(crate) use executions::{End, Execution, Wanted};
 pub(crate) use expiries::ExpiryRow;
 pub(crate) use folder::Folder;
 pub use keys::{KeyInfo, NewKey, create_key, list_keys, revoke_key};
@@ -102,12 +102,22 @@ pub(crate) struct Store {
     jobs: mpsc::Sender<Job>,
     /// Told when a webhook may have become due.
     wake: std::sync::Arc<tokio::sync::Notify>,
+    /// The largest number of an execution.
+    last_execution: std::sync::Arc<std::sync::atomic::AtomicI64>,
+    /// Executions whose end could not be written.
+    unlogged: std::sync::Arc<std::sync::atomic::AtomicU64>,
 }
 
 impl Store {
     /// Opens the database in a data folder, and makes it if it is not there.
     pub(crate) fn open(folder: &Path) -> Result<Self, StoreError> {
         let mut connection = connect(folder)?;
+        // What AUTOINCREMENT remembers: also of those that were let go of.
+        let last: Option<i64> = connection
+            .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'executions'", [], |row| {
+                row.get(0)
+            })
+            .optional()?;
         let (jobs, mut waiting) = mpsc::channel::<Job>(MOST_WAITING);
         let thread = std::thread::Builder::new().name("store".to_owned());
         let run = move || {
@@ -118,7 +128,9 @@ impl Store {
         thread
             .spawn(run)
             .map_err(|source| StoreError::Folder { path: folder.display().to_string(), source })?;
-        Ok(Self { jobs, wake: std::sync::Arc::default() })
+        let last_execution = std::sync::Arc::new(last.unwrap_or_default().into());
+        let unlogged = std::sync::Arc::default();
+        Ok(Self { jobs, wake: std::sync::Arc::default(), last_execution, unlogged })
     }
 
     /// Does something with the database, and waits for it.
@@ -134,22 +146,43 @@ impl Store {
         answered.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Does something with the database that nobody waits for; false if too much waits.
-    fn post(
-        &self,
-        job: impl FnOnce(&mut Connection) -> Result<(), StoreError> + Send + 'static,
-    ) -> bool {
+    /// Does something with the database that nobody waits for. If too much waits already, it
+    /// is asked for when there is a place: who makes them is bounded.
+    fn post(&self, job: impl FnOnce(&mut Connection) -> Result<(), StoreError> + Send + 'static) {
         let job: Job = Box::new(move |connection| {
             if let Err(error) = job(connection) {
                 crate::log::error("not logged", &[("error", &error.to_string())]);
             }
         });
-        self.jobs.try_send(job).is_ok()
+        if let Err(mpsc::error::TrySendError::Full(job)) = self.jobs.try_send(job) {
+            let jobs = self.jobs.clone();
+            tokio::spawn(async move {
+                let _ = jobs.send(job).await;
+            });
+        }
+    }
+
+    /// Answers when all that was asked for before is done.
+    pub(crate) async fn flush(&self) -> Result<(), StoreError> {
+        self.ask(|_| Ok(())).await
     }
 }
 
-/// Every format so far only added tables.
+/// Every format so far only added tables, and these columns.
 const FORMAT: i64 = 4;
+
+/// Columns that later formats added to a table of the first, with what they hold in older rows.
+const ADDED: [(&str, &str, &str); 8] = [
+    ("executions", "kind", "TEXT NOT NULL DEFAULT 'exec'"),
+    ("executions", "process", "INTEGER NOT NULL DEFAULT 0"),
+    ("executions", "directory", "TEXT NOT NULL DEFAULT ''"),
+    // 0 runs, 1 ended, 2 lost
+    ("executions", "state", "INTEGER NOT NULL DEFAULT 1"),
+    ("executions", "signal", "INTEGER"),
+    ("executions", "out_of_memory", "INTEGER NOT NULL DEFAULT 0"),
+    ("executions", "stdout_truncated", "INTEGER NOT NULL DEFAULT 0"),
+    ("executions", "stderr_truncated", "INTEGER NOT NULL DEFAULT 0"),
+];
 
 fn connect(folder: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open(folder.join("server.db"))?;
@@ -165,6 +198,12 @@ fn connect(folder: &Path) -> Result<Connection, StoreError> {
     if found < FORMAT {
         let change = connection.transaction()?;
         change.execute_batch(include_str!("tables.sql"))?;
+        for (table, column, kind) in ADDED {
+            let known = change.prepare(&format!("SELECT * FROM {table}"))?;
+            if !known.column_names().any(|name| name == column) {
+                change.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))?;
+            }
+        }
         change.pragma_update(None, "user_version", FORMAT)?;
         change.commit()?;
     }

@@ -62,6 +62,18 @@ fn a_killed_server_loses_nothing_and_leaves_nothing() {
     assert_eq!(exit["exit"]["exit_code"], json!(6));
     let events = site.events("sandbox.v1.attach", params).all();
     assert!(events.iter().any(|(name, _)| name == "stdout"), "{events:?}");
+    // The log has both: the one that was lost, and how the other one ended.
+    let logged = |kind: &str| {
+        let params = json!({ "id": kept, "kind": kind, "failed": true });
+        site.call("sandbox.v1.logs", params).unwrap()["executions"].clone()
+    };
+    let one = &logged("exec")[0];
+    assert_eq!((&one["cmd"][0], &one["lost"]), (&json!("sleep"), &json!(true)), "{one}");
+    assert_eq!((&one["exit_code"], &one["timed_out"]), (&json!(null), &json!(false)), "{one}");
+    let one = &logged("start")[0];
+    assert_eq!((&one["exit_code"], &one["lost"]), (&json!(6), &json!(false)), "{one}");
+    let told = (&one["stdout"], &one["stdout_truncated"]);
+    assert_eq!(told, (&json!("after\n"), &json!(true)), "what the first server heard is gone");
     // Keys and times hold over the restart.
     let again = json!({
         "template": "shell", "env": { "X": "kept" }, "labels": { "a": "1" }, "key": "once",

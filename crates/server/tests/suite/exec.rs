@@ -199,25 +199,6 @@ pub fn code_runs(site: &Site) {
     site.delete(&id);
 }
 
-pub fn logs_are_found(site: &Site) {
-    let id = site.create();
-    site.exec(&id, &["echo", "needle-in-output"]);
-    site.exec(&id, &["false"]);
-    let find = |rest: Value| {
-        let mut params = json!({ "id": id });
-        params.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
-        let found = site.call("sandbox.v1.logs", params).unwrap();
-        let found = found["executions"].as_array().unwrap().iter();
-        found.map(|one| one["cmd"][0].as_str().unwrap().to_owned()).collect::<Vec<_>>()
-    };
-    assert_eq!(find(json!({})), ["false", "echo"]);
-    assert_eq!(find(json!({ "contains": "needle" })), ["echo"]);
-    assert_eq!(find(json!({ "contains": "%" })), [""; 0]);
-    assert_eq!(find(json!({ "failed": true })), ["false"]);
-    site.delete(&id);
-    assert_eq!(find(json!({ "limit": 1 })), ["false"], "the log outlives the sandbox");
-}
-
 pub fn a_client_that_goes_takes_its_command_along(site: &Site) {
     let id = site.create();
     let cmd = ["/bin/sh", "-c", "sleep 100"];

@@ -8,6 +8,7 @@ pub mod doors;
 pub mod exec;
 pub mod files;
 pub mod lives;
+pub mod logs;
 pub mod processes;
 pub mod snapshots;
 pub mod terminals;
@@ -24,7 +25,7 @@ macro_rules! suite {
     ($site:ident) => {
         $crate::suite!($site; exec: wire, timeout_answers_in_time, endless_loop_is_ended,
             timeout_leaves_no_process, output_cap_is_told, bytes_are_kept, missing_program_is_an_error,
-            input_and_environment, contexts_carry_over, batches_stop, code_runs, logs_are_found,
+            input_and_environment, contexts_carry_over, batches_stop, code_runs,
             a_client_that_goes_takes_its_command_along, many_at_once);
         $crate::suite!($site; files: hostile_names, large_files, whats_missing_is_told,
             names_change, no_way_out, special_files_do_not_hang, streams_break_off_loudly);
@@ -33,6 +34,8 @@ macro_rules! suite {
             terminal_escapes, slow_clients);
         $crate::suite!($site; lives: time_is_kept, idle_time_is_kept, keys_make_one,
             labels_and_pages, pauses, deletion_is_final, unknown_is_unknown);
+        $crate::suite!($site; logs: logs_are_found, every_way_is_logged,
+            ends_of_all_kinds_are_logged);
         $crate::suite!($site; processes: output_is_kept_and_told_again, input_and_signals,
             stream_of_a_command, gone_listener_ends_a_stream, socket_of_a_command,
             slow_listener_loses_nothing);

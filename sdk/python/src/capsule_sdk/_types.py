@@ -246,14 +246,26 @@ class LogEntry:
     number: int
     id: str
     request: str
+    #: ``exec``, ``code``, ``batch``, ``install``, ``stream``, ``start`` or ``terminal``.
+    kind: str
+    #: Its number in the sandbox.
+    process: int
     started_at: datetime
     cmd: list[str]
-    exit_code: int
+    cwd: str
+    #: None if it was lost.
+    exit_code: int | None
+    signal: int | None = None
     timed_out: bool
+    out_of_memory: bool
+    #: Whether the server was killed while it ran.
+    lost: bool
     duration_ms: int
     #: The beginning of it.
     stdout: str
     stderr: str
+    stdout_truncated: bool
+    stderr_truncated: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -372,6 +372,10 @@ fn bounded(stage: &Stage<'_>) -> Verdict {
                 BOUNDS.memory_mib
             ))
         }
+        // A page of a file for which there is no room: the limit on files came first.
+        Verdict::Inconclusive(_) if outcome.signal == Some(libc::SIGBUS) => {
+            Verdict::Held(format!("no room for a page: {}", describe(outcome)))
+        }
         // Capsule itself says that this wall is weak here; then it is no secret hole.
         Verdict::Escaped(evidence) => match admitted(outcome, Wall::Memory) {
             Some(why) => Verdict::Skipped(format!("{evidence}; {why}")),

@@ -101,9 +101,16 @@ impl Connect {
         let mut stderr = std::io::stderr();
         let _ = match self.json {
             true => writeln!(stderr, "{}", json!({ "error": failure })),
-            false => writeln!(stderr, "{failure}"),
+            false => writeln!(stderr, "{}", harmless(failure)),
         };
     }
+}
+
+/// A failure for a terminal: names of a sandbox's files, and what a server says, are in it.
+fn harmless(failure: &Failure) -> Failure {
+    let message = super::text::harmless(&failure.message);
+    let hint = failure.hint.as_deref().map(super::text::harmless);
+    Failure { message, hint, ..failure.clone() }
 }
 
 /// Writes an answer to standard output.

@@ -125,7 +125,8 @@ export function showLog(stage, id = null) {
 
   function make(one) {
     const ok = one.exit_code === 0 && !one.timed_out;
-    const result = one.timed_out ? "timed out" : `exit ${one.exit_code}`;
+    const exit = one.lost ? "lost" : `exit ${one.exit_code}`;
+    const result = one.timed_out ? "timed out" : exit;
     const place =
       id === null
         ? element("a", { class: "id", href: `#/sandbox/${one.id}` }, one.id.slice(0, 8))
@@ -150,11 +151,11 @@ export function showLog(stage, id = null) {
 
   function body(one, place) {
     const outputs = [
-      ["Output", one.stdout],
-      ["Error output", one.stderr],
+      ["Output", one.stdout, one.stdout_truncated],
+      ["Error output", one.stderr, one.stderr_truncated],
     ].filter(([, text]) => text !== "");
-    const parts = outputs.flatMap(([name, text]) => [
-      element("h3", {}, name),
+    const parts = outputs.flatMap(([name, text, isCut]) => [
+      element("h3", {}, isCut ? `${name} (its beginning)` : name),
       element(
         "pre",
         { tabindex: 0, "aria-label": name, class: name === "Output" ? null : "error" },
@@ -170,6 +171,7 @@ export function showLog(stage, id = null) {
         "p",
         { class: "muted small" },
         where,
+        `${one.kind} in ${shown(one.cwd)} · process ${one.process} · `,
         `request ${shown(one.request)} · number ${one.number}`,
       ),
     );

@@ -183,12 +183,15 @@ class AsyncCapsuleClient:
         id: str | None = None,
         contains: str | None = None,
         failed: bool | None = None,
+        kind: str | None = None,
         limit: int | None = None,
         before: int | None = None,
         deadline_ms: float | None = None,
     ) -> Sequence[LogEntry]:
         """Executions of the past, newest first; of one sandbox, which may have ended, or of all."""
-        params = without_none(id=id, contains=contains, failed=failed, limit=limit, before=before)
+        params = without_none(
+            id=id, contains=contains, failed=failed, kind=kind, limit=limit, before=before
+        )
         told = await self.call("sandbox.v1.logs", params, deadline_ms=deadline_ms)
         return listed(LogEntry, told, "executions")
 

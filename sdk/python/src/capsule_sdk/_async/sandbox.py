@@ -236,13 +236,20 @@ class AsyncSandbox:
         *,
         contains: str | None = None,
         failed: bool | None = None,
+        kind: str | None = None,
         limit: int | None = None,
         before: int | None = None,
         deadline_ms: float | None = None,
     ) -> Sequence[LogEntry]:
         """Executions of the past, newest first."""
         return await self.client.logs(
-            id=self.id, contains=contains, failed=failed, limit=limit, before=before, deadline_ms=deadline_ms
+            id=self.id,
+            contains=contains,
+            failed=failed,
+            kind=kind,
+            limit=limit,
+            before=before,
+            deadline_ms=deadline_ms,
         )
 
     # --- processes ---

@@ -237,13 +237,20 @@ class Sandbox:
         *,
         contains: str | None = None,
         failed: bool | None = None,
+        kind: str | None = None,
         limit: int | None = None,
         before: int | None = None,
         deadline_ms: float | None = None,
     ) -> Sequence[LogEntry]:
         """Executions of the past, newest first."""
         return self.client.logs(
-            id=self.id, contains=contains, failed=failed, limit=limit, before=before, deadline_ms=deadline_ms
+            id=self.id,
+            contains=contains,
+            failed=failed,
+            kind=kind,
+            limit=limit,
+            before=before,
+            deadline_ms=deadline_ms,
         )
 
     # --- processes ---
