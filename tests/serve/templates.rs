@@ -66,7 +66,8 @@ fn a_file_in_the_data_folder_makes_templates() {
     });
     assert_eq!((&small["limits"], &small["pool"]["size"]), (&limits, &json!(1)));
     let id = serve.create_with(json!({ "template": "small" }));
-    let said = serve.shell(&id, "echo $GREETING; head -c 3000000 /dev/zero 2>/dev/null >big || echo full");
+    let said =
+        serve.shell(&id, "echo $GREETING; head -c 3000000 /dev/zero 2>/dev/null >big || echo full");
     assert_eq!(said, "hello\nfull\n");
     // Other files than the host's, below a folder that nobody else may enter.
     assert_eq!(template(&serve, "other")["root"], json!("directory"));

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use capsule_spec::{ErrorCode, Failure, Limits, Network, Policy, Wall, WallStatus};
+use serde::{Deserialize, Serialize};
 
 use crate::Capabilities;
 use crate::guest::{Channel, Pending};
@@ -176,7 +177,7 @@ pub trait Sandbox: Send + Sync {
 }
 
 /// A process to start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
     /// Name and arguments. A name without `/` is looked for in the sandbox's PATH.
     pub command: Vec<String>,
@@ -189,7 +190,7 @@ pub struct Program {
 }
 
 /// Columns and rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct TerminalSize {
     pub columns: u16,
@@ -244,7 +245,7 @@ pub enum Reach {
 }
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// Exit code, or 128 + signal.
     pub exit_code: i32,
@@ -259,7 +260,7 @@ pub struct Ended {
 }
 
 /// How to open a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OpenMode {
     /// For reading.
     Read,
@@ -315,7 +316,7 @@ pub trait SandboxFile: Send {
 }
 
 /// A name in a file system, and what it stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The last part of the path. What is not UTF-8 is shown with U+FFFD.
     pub name: String,
@@ -332,7 +333,7 @@ pub struct Entry {
 }
 
 /// Kinds of files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum EntryKind {
     File,
@@ -348,7 +349,7 @@ pub trait Notices: Send {
 }
 
 /// A change of a file.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Notice {
     /// Something happened to the file of this path.
     File {
@@ -364,7 +365,7 @@ pub enum Notice {
 }
 
 /// What happened to a file.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum NoticeKind {
     Created,
@@ -375,7 +376,7 @@ pub enum NoticeKind {
 }
 
 /// A change of names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// A directory, and those above it.
     MakeDirectory(String),
