@@ -25,6 +25,11 @@ pub(crate) fn is_jail() -> bool {
     runtime().is_none()
 }
 
+/// Whether the sandboxes have a kernel of their own.
+pub(crate) fn is_gvisor() -> bool {
+    runtime().is_some_and(|name| name == "runsc")
+}
+
 pub(crate) fn open(folder: impl Into<PathBuf>, lease: Duration) -> Result<Arc<Residents>, Failure> {
     let folder = folder.into();
     let Some(runtime) = runtime() else { return Residents::open(folder, lease) };

@@ -19,6 +19,7 @@ use std::time::{Duration, SystemTime};
 use capsule_spec::{
     Access, ByteSize, ErrorCode, Failure, GuestPath, Limits, Network, Policy, Wall, WallStatus,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::Capabilities;
 use crate::guest::{Channel, Pending};
@@ -230,7 +231,7 @@ pub trait Sandbox: Send + Sync {
 }
 
 /// A process to start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
     /// Name and arguments. A name without `/` is looked for in the sandbox's PATH.
     pub command: Vec<String>,
@@ -243,7 +244,7 @@ pub struct Program {
 }
 
 /// Columns and rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct TerminalSize {
     pub columns: u16,
@@ -298,7 +299,7 @@ pub enum Reach {
 }
 
 /// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// Exit code, or 128 + signal.
     pub exit_code: i32,
@@ -313,7 +314,7 @@ pub struct Ended {
 }
 
 /// How to open a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OpenMode {
     /// For reading.
     Read,
@@ -369,7 +370,7 @@ pub trait SandboxFile: Send {
 }
 
 /// A name in a file system, and what it stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The last part of the path. What is not UTF-8 is shown with U+FFFD.
     pub name: String,
@@ -386,7 +387,7 @@ pub struct Entry {
 }
 
 /// Kinds of files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum EntryKind {
     File,
@@ -402,7 +403,7 @@ pub trait Notices: Send {
 }
 
 /// A change of a file.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Notice {
     /// Something happened to the file of this path.
     File {
@@ -418,7 +419,7 @@ pub enum Notice {
 }
 
 /// What happened to a file.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum NoticeKind {
     Created,
@@ -429,7 +430,7 @@ pub enum NoticeKind {
 }
 
 /// A change of names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// A directory, and those above it.
     MakeDirectory(String),

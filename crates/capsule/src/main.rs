@@ -45,8 +45,9 @@ fn main() -> ExitCode {
     if let Some(code) = bundling::serve(&arguments).or_else(|| worker::serve_guests(&arguments)) {
         return code;
     }
-    if arguments.len() == 2 && arguments[1] == wire::CONTAINER_ROLE {
-        let error = wire::become_first_process();
+    if let [_, role] = &arguments[..]
+        && let Some(error) = role.to_str().and_then(wire::become_part_of_container)
+    {
         let _ = writeln!(std::io::stderr(), "error: {error}");
         return ExitCode::FAILURE;
     }

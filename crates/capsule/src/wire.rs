@@ -108,12 +108,10 @@ pub(crate) fn try_engine() -> Vec<Capabilities> {
     [Some(first), second].into_iter().flatten().collect()
 }
 
-/// The argument that makes this program the first process of a container.
-pub(crate) const CONTAINER_ROLE: &str = capsule_docker::ROLE;
-
-/// Answers only when that fails.
-pub(crate) fn become_first_process() -> std::io::Error {
-    capsule_jail::resident::enclosed()
+/// Becomes a process of Capsule's own in a container, if the argument says so. Answers only when
+/// that fails.
+pub(crate) fn become_part_of_container(role: &str) -> Option<std::io::Error> {
+    capsule_docker::become_part(role)
 }
 
 /// What runs tasks: a runtime for each language and set of packages, loaded when it is first

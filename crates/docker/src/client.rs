@@ -112,6 +112,30 @@ impl Client {
         }
     }
 
+    /// A question after whose answer the connection is a stream of bytes, if the answer is good.
+    pub(crate) fn hijack(
+        &self,
+        path: &str,
+        patience: Duration,
+    ) -> Result<(u16, UnixStream), ClientError> {
+        let mut stream = UnixStream::connect(&self.socket).map_err(ClientError::Connect)?;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: docker\r\nUser-Agent: capsule\r\n\
+             Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n"
+        );
+        let mut ask = || {
+            stream.set_read_timeout(Some(patience))?;
+            stream.set_write_timeout(Some(patience))?;
+            stream.write_all(head.as_bytes())
+        };
+        ask().map_err(ClientError::Broken)?;
+        // Byte by byte: what is behind the head belongs to who gets the stream.
+        let status = read_head(&mut BufReader::with_capacity(1, &stream))?;
+        stream.set_read_timeout(None).map_err(ClientError::Broken)?;
+        stream.set_write_timeout(None).map_err(ClientError::Broken)?;
+        Ok((status, stream))
+    }
+
     fn exchange(
         &self,
         method: &str,

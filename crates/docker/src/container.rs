@@ -8,13 +8,18 @@ use capsule_jail::resident::{ENTRANCE, OWN_FILES, OWN_PROCESSES};
 use capsule_spec::{Access, ErrorCode, Failure, Limits, Network, Wall, WallState, WallStatus};
 use serde_json::{Value, json};
 
-use crate::ROLE;
 use crate::engine::{Facts, Image};
+use crate::{RELAY_ROLE, ROLE};
 
 /// The user inside, and so outside, unless the engine maps users.
 pub(crate) const USER: u32 = 1000;
 /// Where Capsule's program is inside.
 const PROGRAM: &str = "/.capsule/init";
+/// What gVisor's kernel and gofer need for themselves.
+const KERNEL_MEMORY: u64 = 128 << 20;
+const KERNEL_THREADS: u32 = 4096;
+/// And for each process.
+const KERNEL_THREADS_EACH: u32 = 4;
 /// Which containers are whose.
 pub(crate) const STATE_LABEL: &str = "dev.capsule.state";
 pub(crate) const NAME_LABEL: &str = "dev.capsule.sandbox";
@@ -37,7 +42,8 @@ pub(crate) struct Order<'a> {
     pub(crate) runtime: &'a str,
     /// Paths of the host.
     pub(crate) program: &'a str,
-    pub(crate) entrance: &'a str,
+    /// None: nothing but bytes gets in or out, and the first process is the relay.
+    pub(crate) entrance: Option<&'a str>,
     pub(crate) state: &'a str,
 }
 
@@ -74,8 +80,8 @@ pub(crate) fn container(order: &Order<'_>) -> Result<Value, Failure> {
             "BindOptions": { "Propagation": "rprivate", "NonRecursive": true },
         })
     };
-    let mut mounts =
-        vec![bound(order.program, PROGRAM, true), bound(order.entrance, ENTRANCE, true)];
+    let mut mounts = vec![bound(order.program, PROGRAM, true)];
+    mounts.extend(order.entrance.map(|entrance| bound(entrance, ENTRANCE, true)));
     for mount in &recipe.policy.files {
         let source = mount.source.to_string();
         let target = mount.destination.to_string();
@@ -83,16 +89,18 @@ pub(crate) fn container(order: &Order<'_>) -> Result<Value, Failure> {
     }
     let open_files = OWN_FILES.max(limits.open_files.into());
     let limit = |name: &str, most: u64| json!({ "Name": name, "Soft": most, "Hard": most });
+    let Terms { role, user, capabilities, memory, processes } = Terms::of(order);
     Ok(json!({
         "Image": image.id,
-        "Entrypoint": [PROGRAM, ROLE],
+        "Entrypoint": [PROGRAM, role],
         "Cmd": [],
-        "User": format!("{USER}:{USER}"),
+        "User": format!("{user}:{user}"),
         "WorkingDir": "/",
         "Hostname": "capsule",
         "Env": [],
         "Tty": false,
-        "OpenStdin": false,
+        "OpenStdin": order.entrance.is_none(),
+        "StdinOnce": false,
         "AttachStdin": false, "AttachStdout": false, "AttachStderr": false,
         "Healthcheck": { "Test": ["NONE"] },
         "Labels": { STATE_LABEL: order.state, NAME_LABEL: order.name },
@@ -106,15 +114,16 @@ pub(crate) fn container(order: &Order<'_>) -> Result<Value, Failure> {
             "Privileged": false,
             "ReadonlyRootfs": true,
             "CapDrop": ["ALL"],
+            "CapAdd": (!capabilities.is_empty()).then_some(capabilities),
             "SecurityOpt": ["no-new-privileges:true"],
             "NetworkMode": network,
             "PublishAllPorts": false,
             "IpcMode": "private",
             "CgroupnsMode": "private",
-            "PidsLimit": limits.max_pids.saturating_add(OWN_PROCESSES),
-            "Memory": limits.memory.bytes(),
+            "PidsLimit": processes,
+            "Memory": memory,
             // Of both together: no swap.
-            "MemorySwap": limits.memory.bytes(),
+            "MemorySwap": memory,
             "CpuShares": limits.cpu_shares,
             "NanoCpus": limits.cpus.map_or(0, |quota| u64::from(quota.thousandths()) * 1_000_000),
             "OomScoreAdj": 500,
@@ -125,6 +134,37 @@ pub(crate) fn container(order: &Order<'_>) -> Result<Value, Failure> {
             "Mounts": mounts,
         },
     }))
+}
+
+/// What differs by the first process.
+struct Terms {
+    role: &'static str,
+    user: u32,
+    capabilities: &'static [&'static str],
+    memory: u64,
+    processes: u32,
+}
+
+impl Terms {
+    fn of(order: &Order<'_>) -> Self {
+        let limits = &order.recipe.limits;
+        let (memory, processes) = (limits.memory.bytes(), limits.max_pids);
+        let processes = processes.saturating_add(OWN_PROCESSES);
+        if order.entrance.is_some() {
+            return Self { role: ROLE, user: USER, capabilities: &[], memory, processes };
+        }
+        Self {
+            role: RELAY_ROLE,
+            // Inside a kernel of its own. It gives up all but the right to become the user that
+            // programs run as: see `capsule_jail::resident::relay`.
+            user: 0,
+            capabilities: &["SETGID", "SETUID"],
+            // Both are of that kernel and all that it runs, and exceeding them ends it: the
+            // sandbox's own limit on memory is looked after from here.
+            memory: memory.saturating_add(KERNEL_MEMORY),
+            processes: processes.saturating_mul(KERNEL_THREADS_EACH).saturating_add(KERNEL_THREADS),
+        }
+    }
 }
 
 /// Private files are memory: they get three quarters of it at most, so that something can
@@ -157,8 +197,9 @@ pub(crate) fn environment(image: &Image, recipe: &Recipe) -> Vec<String> {
 }
 
 /// How well every wall stands for a recipe.
-pub(crate) fn walls(facts: &Facts, network: &Network) -> Vec<WallStatus> {
+pub(crate) fn walls(facts: &Facts, network: &Network, is_gvisor: bool) -> Vec<WallStatus> {
     let state = |wall: Wall| match wall {
+        _ if is_gvisor && gvisor(wall).is_some() => gvisor(wall).unwrap_or(WallState::Full),
         Wall::User if !facts.maps_users => WallState::Weaker(format!(
             "no user namespace: the user inside is the host's user {USER}, never root"
         )),
@@ -180,6 +221,7 @@ pub(crate) fn walls(facts: &Facts, network: &Network) -> Vec<WallStatus> {
     };
     let remedy = |wall: Wall, state: &WallState| match (wall, state) {
         (_, WallState::Full) => None,
+        _ if is_gvisor && gvisor(wall).is_some() => None,
         (Wall::User, _) => Some("start the engine with userns-remap, or rootless"),
         (Wall::Memory, _) => Some("boot with swapaccount=1, or switch swap off"),
         _ => None,
@@ -190,6 +232,24 @@ pub(crate) fn walls(facts: &Facts, network: &Network) -> Vec<WallStatus> {
         WallStatus { wall: *wall, state, remedy }
     };
     Wall::ALL.iter().map(status).collect()
+}
+
+/// What stands differently where the sandbox has a kernel of its own.
+fn gvisor(wall: Wall) -> Option<WallState> {
+    let why = match wall {
+        Wall::User => {
+            "the user inside is known to gVisor's kernel only; that one is a process of the engine's"
+        }
+        Wall::Memory => {
+            "it is looked at 20 times a second; the engine's limit, which is wider, ends the sandbox"
+        }
+        Wall::Pids => {
+            "gVisor counts no processes: a limit on its threads, which is wider, ends the sandbox"
+        }
+        Wall::Disk => "gVisor limits bytes and counts no names, which are memory",
+        _ => return None,
+    };
+    Some(WallState::Weaker(why.to_owned()))
 }
 
 fn not_limited() -> WallState {
@@ -246,7 +306,7 @@ mod tests {
             image,
             runtime: "runc",
             program: "/opt/capsule",
-            entrance: "/state/box.entrance",
+            entrance: Some("/state/box.entrance"),
             state: "/state",
         })
     }
@@ -275,7 +335,43 @@ mod tests {
         let mounts = host["Mounts"].as_array().unwrap();
         assert_eq!(mounts.len(), 2);
         assert!(mounts.iter().all(|mount| mount["ReadOnly"] == json!(true)));
-        assert!(host.get("Binds").is_none() && host.get("CapAdd").is_none());
+        assert!(host.get("Binds").is_none() && host["CapAdd"].is_null());
+    }
+
+    #[test]
+    fn a_kernel_of_its_own_is_told_apart() {
+        let (recipe, image) = (recipe(), image());
+        let distant = container(&Order {
+            name: "box",
+            recipe: &recipe,
+            image: &image,
+            runtime: "runsc",
+            program: "/opt/capsule",
+            entrance: None,
+            state: "/state",
+        })
+        .unwrap();
+        let host = &distant["HostConfig"];
+        assert_eq!((&distant["User"], &distant["OpenStdin"]), (&json!("0:0"), &json!(true)));
+        assert_eq!(distant["Entrypoint"], json!([PROGRAM, RELAY_ROLE]));
+        assert_eq!(host["CapDrop"], json!(["ALL"]));
+        assert_eq!(host["CapAdd"], json!(["SETGID", "SETUID"]));
+        assert_eq!(host["Memory"], json!((256 << 20) + KERNEL_MEMORY));
+        assert_eq!(host["Mounts"].as_array().unwrap().len(), 1);
+        for (field, value) in [
+            ("ReadonlyRootfs", json!(true)),
+            ("SecurityOpt", json!(["no-new-privileges:true"])),
+            ("Privileged", json!(false)),
+            ("NetworkMode", json!("none")),
+        ] {
+            assert_eq!(host[field], value, "{field}");
+        }
+        let facts = Facts { limits_memory: true, limits_swap: true, ..Facts::default() };
+        let walls = walls(&facts, &Network::Denied, true);
+        let weaker =
+            |wall| walls.iter().any(|one| one.wall == wall && one.state != WallState::Full);
+        assert!([Wall::User, Wall::Memory, Wall::Pids, Wall::Disk].into_iter().all(weaker));
+        assert!(!weaker(Wall::Seccomp) && !weaker(Wall::Network));
     }
 
     #[test]
@@ -315,7 +411,7 @@ mod tests {
     #[test]
     fn a_wall_that_is_required_and_weak_refuses() {
         let facts = Facts { limits_memory: true, limits_swap: false, ..Facts::default() };
-        let walls = walls(&facts, &Network::Denied);
+        let walls = walls(&facts, &Network::Denied, false);
         assert_eq!(walls.len(), Wall::ALL.len());
         for wall in [Wall::Memory, Wall::User, Wall::Pids, Wall::Landlock] {
             let recipe = Recipe { require: vec![wall], ..recipe() };

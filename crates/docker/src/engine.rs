@@ -1,5 +1,6 @@
 //! What is asked of the engine, call by call (Docker Engine API 1.41 and later).
 
+use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,8 @@ pub(crate) struct Engine {
 pub(crate) struct Facts {
     pub(crate) version: String,
     pub(crate) runtimes: Vec<String>,
+    /// Those of them that are gVisor.
+    pub(crate) gvisor: Vec<String>,
     pub(crate) cgroups: String,
     pub(crate) storage: String,
     /// `seccomp`, `apparmor`, `rootless`, …
@@ -243,6 +246,18 @@ impl Engine {
         Ok(found.as_array().into_iter().flatten().filter_map(container).collect())
     }
 
+    /// The standard input and output of a container; none if it is not there, or does not run.
+    pub(crate) fn attach(&self, id: &str) -> Result<Option<UnixStream>, Failure> {
+        let path =
+            format!("{}/containers/{}/attach?stream=1&stdin=1&stdout=1", self.prefix, in_path(id));
+        let hijacked = self.client.hijack(&path, PATIENCE);
+        match hijacked.map_err(|error| errors::unreachable(&error))? {
+            (101 | 200, stream) => Ok(Some(stream)),
+            (404 | 409, _) => Ok(None),
+            (status, _) => Err(errors::not_attached(status)),
+        }
+    }
+
     pub(crate) fn pause(&self, id: &str, paused: bool) -> Result<(), Failure> {
         let verb = if paused { "pause" } else { "unpause" };
         let answer =
@@ -352,6 +367,13 @@ fn facts(version: &str, info: &Value) -> Facts {
             .into_iter()
             .flat_map(|map| map.keys().cloned())
             .collect(),
+        gvisor: info["Runtimes"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(name, runtime)| is_gvisor(name, runtime["path"].as_str().unwrap_or_default()))
+            .map(|(name, _)| name.clone())
+            .collect(),
         cgroups: info["CgroupVersion"].as_str().unwrap_or("1").to_owned(),
         storage: info["Driver"].as_str().unwrap_or_default().to_owned(),
         maps_users: has("userns") || has("rootless"),
@@ -361,6 +383,12 @@ fn facts(version: &str, info: &Value) -> Facts {
         limits_processes: can("PidsLimit"),
         limits_processor: can("CPUShares") && can("CpuCfsQuota"),
     }
+}
+
+/// By the program, or by the name where the engine does not tell the program.
+fn is_gvisor(name: &str, path: &str) -> bool {
+    let program = path.rsplit('/').next().unwrap_or_default();
+    [name, program].iter().any(|text| text.starts_with("runsc") || text.contains("gvisor"))
 }
 
 #[cfg(test)]
@@ -405,6 +433,9 @@ mod tests {
         });
         let facts = facts("20.10", &info);
         assert_eq!(facts.runtimes, ["runc", "runsc"]);
+        assert_eq!(facts.gvisor, ["runsc"]);
+        assert!(is_gvisor("safe", "/opt/bin/runsc-2026") && is_gvisor("gvisor-kvm", ""));
+        assert!(!is_gvisor("runc", "/usr/sbin/runc") && !is_gvisor("crun", ""));
         assert_eq!(facts.security, ["seccomp", "userns"]);
         assert!(facts.maps_users && facts.limits_memory && !facts.limits_swap);
         assert!(facts.limits_processes && facts.limits_processor);

@@ -31,6 +31,12 @@ pub(crate) fn refused(what: &str, answer: &Answer) -> Failure {
     Failure::new(ErrorCode::EngineUnavailable, message).detail("status", answer.status)
 }
 
+/// The streams of a container were not to be had.
+pub(crate) fn not_attached(status: u16) -> Failure {
+    let message = "the engine could not attach to the container";
+    Failure::new(ErrorCode::EngineUnavailable, message).detail("status", status)
+}
+
 /// A container that was not made, and why in the engine's own words.
 pub(crate) struct Refused {
     failure: Failure,

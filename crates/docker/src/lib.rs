@@ -7,6 +7,9 @@
 //!                                 dockerd ─▶ runc, runsc        capsule_jail::resident
 //! ```
 //!
+//! gVisor lets no socket in and no descriptor out. There the first process is a relay, and all
+//! goes through its standard input and output, as the engine gives them to whoever attaches.
+//!
 //! A container here is nothing but walls round a resident PID 1 of Capsule's own, which is
 //! bound into it. Nothing is ever started with `docker exec`: what that starts cannot be
 //! ended, and nobody reaps it.
@@ -14,6 +17,7 @@
 //! Owns: what a recipe becomes as a container, and which containers are of which state
 //! folder. Refuses to know: processes, files and streams of a sandbox.
 
+mod attached;
 mod client;
 mod container;
 mod engine;
@@ -32,6 +36,20 @@ pub use walls::Containers;
 
 /// The argument that makes Capsule's program the first process of a container.
 pub const ROLE: &str = "container-init";
+/// The same where nothing but bytes gets out of a container.
+pub const RELAY_ROLE: &str = "container-relay";
+/// What such a one starts.
+pub const RELAYED_ROLE: &str = "container-resident";
+
+/// Becomes what the argument says, if it is one of these. Answers only when that fails.
+pub fn become_part(role: &str) -> Option<std::io::Error> {
+    match role {
+        ROLE => Some(capsule_jail::resident::enclosed()),
+        RELAY_ROLE => Some(capsule_jail::resident::relay(RELAYED_ROLE)),
+        RELAYED_ROLE => Some(capsule_jail::resident::relayed()),
+        _ => None,
+    }
+}
 
 /// How to reach an engine, and what to ask of it.
 #[derive(Clone)]
@@ -40,8 +58,8 @@ pub struct Settings {
     pub socket: PathBuf,
     /// The runtime, as the engine calls it: `runc`, `runsc`.
     pub runtime: String,
-    /// A program that calls [`capsule_jail::resident::enclosed`] when its one argument is
-    /// [`ROLE`]. Static: it runs in any image.
+    /// A program that calls [`become_part`] when it has one argument. Static: it runs in any
+    /// image.
     pub program: PathBuf,
     /// Hears how far the pull of an image is.
     pub announce: Arc<dyn Fn(&str) + Send + Sync>,

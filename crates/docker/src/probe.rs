@@ -58,7 +58,7 @@ pub(crate) fn capabilities(containers: &Containers) -> Capabilities {
         name: "docker",
         usable: tried,
         facts: told.map(|(name, value)| (name.to_owned(), value)).to_vec(),
-        walls: container::walls(facts, &Network::Denied),
+        walls: container::walls(facts, &Network::Denied, containers.are_gvisor()),
     }
 }
 

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use capsule_backend::Capabilities;
 use capsule_backend::sandbox::Recipe;
-use capsule_jail::resident::{Enclosure, Walls};
+use capsule_jail::resident::{Enclosure, Walls, Wire};
 use capsule_spec::{ErrorCode, Failure, WallState};
 
 use crate::client::Client;
 use crate::container::{self, Order, USER};
 use crate::engine::Engine;
-use crate::{Settings, probe};
+use crate::{Settings, attached, probe};
 
 /// Containers of one state folder, on one engine, in one runtime.
 pub struct Containers {
@@ -62,6 +62,10 @@ impl Containers {
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
+
+    pub(crate) fn are_gvisor(&self) -> bool {
+        self.engine.facts.gvisor.contains(&self.settings.runtime)
+    }
 }
 
 fn absolute(path: &Path) -> PathBuf {
@@ -101,19 +105,30 @@ impl Walls for Containers {
         probe::capabilities(self)
     }
 
-    fn build(&self, name: &str, recipe: &Recipe, entrance: &Path) -> Result<Enclosure, Failure> {
-        let walls = container::walls(&self.engine.facts, &recipe.policy.network);
+    fn are_distant(&self) -> bool {
+        self.are_gvisor()
+    }
+
+    fn build(
+        &self,
+        name: &str,
+        recipe: &Recipe,
+        entrance: Option<&Path>,
+    ) -> Result<Enclosure, Failure> {
+        let facts = &self.engine.facts;
+        let walls = container::walls(facts, &recipe.policy.network, self.are_gvisor());
         container::demand(recipe, &walls)?;
         check_mounts(recipe)?;
         let image = container::image_of(recipe)?;
         let image = self.engine.image_or_pull(image, &*self.settings.announce)?;
+        let entrance = entrance.map(|path| text_of(&absolute(path))).transpose()?;
         let container = container::container(&Order {
             name,
             recipe,
             image: &image,
             runtime: &self.settings.runtime,
             program: &self.program,
-            entrance: &text_of(&absolute(entrance))?,
+            entrance: entrance.as_deref(),
             state: &self.state,
         })?;
         let pid = self.engine.run(&self.container_name(name), &container).map_err(|refused| {
@@ -128,6 +143,13 @@ impl Walls for Containers {
             environment: container::environment(&image, recipe),
             weaker: walls.into_iter().filter(|wall| wall.state != WallState::Full).collect(),
         })
+    }
+
+    fn attach(&self, name: &str) -> Result<Option<Wire>, Failure> {
+        let found = self.engine.containers(&self.state, Some(name))?;
+        let Some(container) = found.first() else { return Ok(None) };
+        let stream = self.engine.attach(&container.id)?;
+        Ok(stream.map(|stream| Wire { stream, unwrap: attached::unwrap() }))
     }
 
     fn freeze(&self, name: &str, frozen: bool) -> Result<(), Failure> {

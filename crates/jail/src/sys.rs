@@ -378,7 +378,8 @@ pub(crate) fn close_all_but(keep: &[RawFd]) -> io::Result<()> {
         }
         first = first.max(fd + 1);
     }
-    close_range(first, u32::MAX)
+    // No number is higher, and some kernels take no higher one.
+    close_range(first, i32::MAX.cast_unsigned())
 }
 
 fn close_range(first: u32, last: u32) -> io::Result<()> {

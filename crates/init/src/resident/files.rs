@@ -260,6 +260,19 @@ fn decimal(mut number: u64, place: &mut [u8]) {
     }
 }
 
+/// A number between two texts, and NULs to the end.
+pub(super) fn numbered(before: &[u8], number: u64, behind: &[u8], place: &mut [u8]) {
+    let mut digits = [0u8; 20];
+    decimal(number, &mut digits);
+    let length = digits.iter().position(|byte| *byte == 0).unwrap_or(digits.len());
+    let digits = digits.get(..length).unwrap_or_default();
+    let text = before.iter().chain(digits).chain(behind);
+    let last = place.len().saturating_sub(1);
+    for (place, byte) in place.iter_mut().take(last).zip(text) {
+        *place = *byte;
+    }
+}
+
 fn hexadecimal(number: u64, place: &mut [u8]) {
     for (index, place) in place.iter_mut().rev().enumerate() {
         let digit = (number >> (4 * index.min(15))) as u8 & 0xf;
@@ -326,7 +339,12 @@ fn rename(from: &[u8], to: &[u8], area: Area) -> Result<(), Errno> {
         result => return result,
     }
     let input = read(from)?;
-    let output = nameless(to, source.mode & PERMISSIONS, area)?;
+    let mode = source.mode & PERMISSIONS;
+    let (output, is_nameless) = match nameless(to, mode, area) {
+        // A kernel that has no such files (gVisor).
+        Err(libc::EOPNOTSUPP) => (write_in_place(to, mode)?.fd.ok_or(libc::EIO)?, false),
+        output => (output?, true),
+    };
     let mut left = source.size;
     while left > 0 {
         const MOST: u64 = 1 << 30;
@@ -335,7 +353,9 @@ fn rename(from: &[u8], to: &[u8], area: Area) -> Result<(), Errno> {
             copied => left -= copied as u64,
         }
     }
-    place(output, to, area)?;
+    if is_nameless {
+        place(output, to, area)?;
+    }
     sys::unlink(AT_FDCWD, from, false)
 }
 
@@ -371,5 +391,11 @@ mod tests {
         assert_eq!(&text, b"1203..");
         hexadecimal(0xbeef, &mut text);
         assert_eq!(&text, b"00beef");
+        let mut path = [0u8; 16];
+        numbered(b"/proc/", 42, b"/stat", &mut path);
+        assert_eq!(&path, b"/proc/42/stat\0\0\0");
+        let mut short = [0u8; 6];
+        numbered(b"/dev/pts/", 0, b"", &mut short);
+        assert_eq!(&short, b"/dev/\0");
     }
 }

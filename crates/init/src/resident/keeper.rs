@@ -10,6 +10,7 @@
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::Ordering::SeqCst;
 
+use super::parents;
 use super::shared;
 use super::start;
 use super::sys;
@@ -44,7 +45,11 @@ extern "C" fn keep(slot: *mut c_void) -> c_int {
     let address = slot as usize;
     let slot: &Slot = sys::shared(slot);
     let event = shared().map_or(-1, |shared| shared.table.event.load(SeqCst));
-    let subreaper = sys::control(libc::PR_SET_CHILD_SUBREAPER, 1);
+    // A kernel without subreapers (gVisor) is not one without trees: see parents.rs.
+    let (subreaper, is_subreaper) = match sys::control(libc::PR_SET_CHILD_SUBREAPER, 1) {
+        Err(libc::EINVAL) => (Ok(()), false),
+        result => (result, true),
+    };
     slot.started.store(sys::now(), SeqCst);
     let area = Area(slot.area.load(SeqCst));
     let main = subreaper.and_then(|()| sys::start(become_main, area.start_stack(), address, true));
@@ -73,9 +78,12 @@ extern "C" fn keep(slot: *mut c_void) -> c_int {
                 sys::wake(EVENT);
             }
         }
-        deliver(slot, is_alive.then_some(main), area);
+        deliver(slot, (main, is_alive, is_subreaper), area);
         if slot.tree.load(SeqCst) == tree::ASKED {
-            is_alive = end_tree(slot, main, is_alive, area);
+            is_alive = match is_subreaper {
+                true => end_tree(slot, main, is_alive, area),
+                false => end_scattered_tree(slot, main, is_alive, area),
+            };
             slot.tree.store(tree::GONE, SeqCst);
             sys::wake(EVENT);
         }
@@ -92,20 +100,23 @@ pub(super) fn note_end(slot: &Slot, reaped: &sys::Reaped) {
 }
 
 /// Sends what PID 1 left to be sent. Only the keeper reaps, so `main`, while it is
-/// given, is a number that nobody else can have got meanwhile.
-fn deliver(slot: &Slot, main: Option<i32>, area: Area) {
+/// alive, is a number that nobody else can have got meanwhile.
+fn deliver(slot: &Slot, (main, is_alive, is_subreaper): (i32, bool, bool), area: Area) {
     let alone = slot.signals.swap(0, SeqCst);
     let all = slot.tree_signals.swap(0, SeqCst);
     for signal in 1..=64 {
-        if alone & sys::bit(signal) != 0
-            && let Some(main) = main
-        {
+        if alone & sys::bit(signal) != 0 && is_alive {
             let _ = sys::kill(main, signal);
         }
         if all & sys::bit(signal) != 0 {
-            for_each_below(area, &mut |pid| {
+            let mut send = |pid: i32| {
                 let _ = sys::kill(pid, signal);
-            });
+            };
+            if is_subreaper {
+                for_each_below(area, &mut send);
+            } else {
+                parents::for_each_of_tree(area, slot, (main, false), &mut send);
+            }
         }
     }
 }
@@ -121,7 +132,7 @@ fn end_tree(slot: &Slot, main: i32, mut is_alive: bool, area: Area) -> bool {
     let mut highest = 0;
     loop {
         let mut grows = false;
-        for_each_child(area, c"/proc/thread-self/children".to_bytes_with_nul(), &mut |pid| {
+        for_each_own_child(area, &mut |pid| {
             grows |= pid > highest;
             highest = highest.max(pid);
             let _ = sys::kill(pid, libc::SIGKILL);
@@ -144,11 +155,38 @@ fn end_tree(slot: &Slot, main: i32, mut is_alive: bool, area: Area) -> bool {
     }
 }
 
-/// Calls `each` with every number in a file of children (proc_tid_children(5)).
-fn for_each_child(area: Area, path: &[u8], each: &mut dyn FnMut(i32)) {
+/// As [`end_tree`], where orphans go elsewhere: all of it is stopped first, so that none can lose
+/// its parent, and with it its tree, before it is found.
+fn end_scattered_tree(slot: &Slot, main: i32, mut is_alive: bool, area: Area) -> bool {
+    const REST: u64 = 1_000_000;
+    loop {
+        let found = parents::for_each_of_tree(area, slot, (main, true), &mut |pid| {
+            let _ = sys::kill(pid, libc::SIGKILL);
+        });
+        while let Ok(Some(reaped)) = sys::reap(false, 0) {
+            if is_alive && reaped.pid == main {
+                is_alive = false;
+                note_end(slot, &reaped);
+                sys::wake(EVENT);
+            }
+        }
+        if found == 0 {
+            return is_alive;
+        }
+        slot.rounds.fetch_add(1, SeqCst);
+        sys::wait_for(sys::bit(libc::SIGCHLD), Some(REST));
+    }
+}
+
+/// Calls `each` with every number in a file of children (proc_tid_children(5)). Says whether
+/// there is such a file.
+fn for_each_child(area: Area, path: &[u8], each: &mut dyn FnMut(i32)) -> bool {
     let (scratch, _) = area.scratch();
-    let Some(buffer) = sys::bytes(scratch, 4096) else { return };
-    let Ok(file) = sys::open(path, libc::O_RDONLY | libc::O_CLOEXEC, 0) else { return };
+    let Some(buffer) = sys::bytes(scratch, 4096) else { return true };
+    let file = match sys::open(path, libc::O_RDONLY | libc::O_CLOEXEC, 0) {
+        Ok(file) => file,
+        Err(errno) => return errno != libc::ENOENT,
+    };
     let mut number = 0i32;
     while let Ok(length @ 1..) = sys::read(file, buffer) {
         for byte in buffer.get(..length).unwrap_or_default() {
@@ -161,6 +199,21 @@ fn for_each_child(area: Area, path: &[u8], each: &mut dyn FnMut(i32)) {
         }
     }
     sys::close(file);
+    true
+}
+
+/// Calls `each` with every child of this process.
+fn for_each_own_child(area: Area, each: &mut dyn FnMut(i32)) {
+    if for_each_child(area, c"/proc/thread-self/children".to_bytes_with_nul(), each) {
+        return;
+    }
+    // A kernel without lists of children (gVisor): everybody is asked for their parent.
+    let own = sys::own_number();
+    parents::for_each(area, &mut |pid, seen| {
+        if seen.parent == own {
+            each(pid);
+        }
+    });
 }
 
 /// Calls `each` for all below this process, as far as they can be seen: a process that
@@ -178,15 +231,20 @@ fn for_each_below(area: Area, each: &mut dyn FnMut(i32)) {
             *count += 1;
         }
     };
-    for_each_child(area, c"/proc/thread-self/children".to_bytes_with_nul(), &mut |pid| {
-        add(pid, list, &mut count);
-    });
+    for_each_own_child(area, &mut |pid| add(pid, list, &mut count));
     let mut next = 0;
     while let Some(pid) = list.get(..count).and_then(|list| list.get(next)).copied() {
         next += 1;
         let mut path = [0u8; 64];
         children_of(pid, &mut path);
-        for_each_child(area, &path, &mut |pid| add(pid, list, &mut count));
+        let has_lists = for_each_child(area, &path, &mut |pid| add(pid, list, &mut count));
+        if !has_lists {
+            parents::for_each(area, &mut |child, seen| {
+                if seen.parent as usize == pid {
+                    add(child, list, &mut count);
+                }
+            });
+        }
     }
     for pid in list.get(..count).unwrap_or_default() {
         each(*pid as i32);

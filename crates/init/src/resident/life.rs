@@ -7,7 +7,7 @@ use super::keeper::{self, WAITED};
 use super::sys::{self, Reaped};
 use super::table::{Area, Job, Slot, State, Table, tree};
 use super::wire::{Head, Kind};
-use super::{SHARED, Settings, Shared, shed};
+use super::{Entrance, SHARED, Settings, Shared, shed};
 use crate::Report;
 
 /// How long a keeper may try to get hold of a tree before every process is killed at once.
@@ -59,27 +59,33 @@ impl Life {
         let table = Table::new()?;
         let signals = sys::signal_descriptor(sys::bit(libc::SIGCHLD))?;
         table.event.store(sys::event_descriptor()?, SeqCst);
-        table.connection.store(-1, SeqCst);
         for slot in &table.slots {
             slot.streams.iter().chain(&slot.inner).for_each(|fd| fd.store(-1, SeqCst));
         }
         let program = sys::stat(sys::AT_FDCWD, c"/proc/self/exe".to_bytes_with_nul(), true);
         let own_program = program.map_or([0; 2], |stat| [stat.identity.0, stat.identity.1]);
-        let Settings { open_files, confine, .. } = settings;
-        let shared = Shared { table, open_files, confine, own_program };
+        let Settings { open_files, user, confine, .. } = settings;
+        let shared = Shared { table, open_files, user, confine, own_program };
         SHARED.set(shared).map_err(|_| libc::EBUSY)?;
+        let (listener, connection) = match settings.entrance {
+            Entrance::Listener(listener) => (listener, -1),
+            Entrance::Connection(connection) => (-1, connection),
+        };
+        table.connection.store(connection, SeqCst);
         let life = Self {
             table,
             area: Area::new()?,
             next_number: 1,
-            listener: settings.listener,
+            listener,
             signals,
             lease: settings.lease,
             ends_at: sys::now().saturating_add(settings.lease),
             drains: [-1; DRAINS],
             freezer: -1,
         };
-        sys::listen(settings.listener)?;
+        if listener >= 0 {
+            sys::listen(listener)?;
+        }
         (settings.seal)().map_err(|error| error.raw_os_error().unwrap_or(libc::EPERM))?;
         // From here on it outlives its server.
         sys::control(libc::PR_SET_PDEATHSIG, 0)?;
@@ -187,7 +193,9 @@ impl Life {
     pub(super) fn disconnect(&mut self) {
         let old = self.table.connection.swap(-1, SeqCst);
         sys::close(old);
-        self.ends_at = sys::now().saturating_add(self.lease);
+        // Where no other one can come from, there is nothing to wait for.
+        let lease = if self.listener < 0 { 0 } else { self.lease };
+        self.ends_at = sys::now().saturating_add(lease);
     }
 
     /// Says something to the server. One that does not listen is left.
@@ -378,10 +386,30 @@ impl Life {
                 Err(_) => break,
             }
         }
+        if self.listener < 0 {
+            self.await_others();
+        }
         for slot in &self.table.slots {
+            // Where orphans go elsewhere its end was told to nobody here.
+            if slot.state() == State::Running && slot.keeper.load(SeqCst) == 0 {
+                let pid = slot.main.load(SeqCst);
+                keeper::note_end(slot, &Reaped { pid, status: libc::SIGKILL, processor: 0 });
+            }
             if slot.tree.load(SeqCst) == tree::ASKED {
                 slot.tree.store(tree::GONE, SeqCst);
             }
+        }
+    }
+
+    /// Where this is not PID 1, it does not reap all that it kills. Waits until they are gone.
+    fn await_others(&self) {
+        const TRIES: usize = 1000;
+        const REST: u64 = 1_000_000;
+        for _ in 0..TRIES {
+            if sys::kill(-1, libc::SIGKILL) == Err(libc::ESRCH) {
+                return;
+            }
+            sys::wait_for(sys::bit(libc::SIGCHLD), Some(REST));
         }
     }
 

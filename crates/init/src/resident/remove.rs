@@ -39,7 +39,9 @@ pub(super) fn remove(path: &[u8], recursive: bool, area: Area) -> Result<(), Err
                 let name = name.get(..=end).ok_or(libc::EIO)?;
                 let below = sys::open_at(here, name, flags, 0)?;
                 depth += 1;
-                if sys::stat(below, &[0], false)?.is_mount {
+                // Some kernels do not say what is a mount, but each has a device of its own.
+                let stat = sys::stat(below, &[0], false)?;
+                if stat.is_mount || stat.identity.0 != identity.0 {
                     return Err(libc::EBUSY);
                 }
                 if depth > DEEPEST {

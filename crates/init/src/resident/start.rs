@@ -121,6 +121,11 @@ pub(super) fn become_program(slot: &Slot, shared: &Shared) {
     }
     sys::close_from(3);
     sys::limit_files(shared.open_files);
+    if let Some(user) = shared.user
+        && let Err(errno) = sys::become_for_good(user)
+    {
+        return failed(Broken::Confine, errno);
+    }
     if let Err(error) = (shared.confine)() {
         return failed(Broken::Confine, error.raw_os_error().unwrap_or(libc::EPERM));
     }

@@ -214,12 +214,40 @@ pub(super) fn own_number() -> i32 {
     plain(libc::SYS_getpid, [0; 6]).map_or(0, |pid| pid as i32)
 }
 
+pub(super) fn parent_number() -> i32 {
+    plain(libc::SYS_getppid, [0; 6]).map_or(0, |pid| pid as i32)
+}
+
 pub(super) fn control(option: c_int, argument: usize) -> Result<(), Errno> {
     plain(libc::SYS_prctl, [int(option), argument, 0, 0, 0, 0]).map(drop)
 }
 
 pub(super) fn new_session() {
     let _ = plain(libc::SYS_setsid, [0; 6]);
+}
+
+/// Real, effective and saved group, then user. No supplementary groups are touched.
+fn set_identity(group: [u32; 3], user: [u32; 3]) -> Result<(), Errno> {
+    let ([real, effective, saved], [a, b, c]) = (group, user);
+    plain(libc::SYS_setresgid, [real as usize, effective as usize, saved as usize, 0, 0, 0])?;
+    plain(libc::SYS_setresuid, [a as usize, b as usize, c as usize, 0, 0, 0]).map(drop)
+}
+
+/// See `act_for` in mod.rs.
+pub(super) fn act_for(user: u32) -> Result<(), Errno> {
+    plain(libc::SYS_setgroups, [0; 6])?;
+    set_identity([0, user, 0], [0, user, 0])?;
+    // The kernel's header (version 3, this process) and its three sets in two halves.
+    let header = [0x2008_0522_u32, 0];
+    let none = [0u32; 6];
+    let arguments = [header.as_ptr() as usize, none.as_ptr() as usize, 0, 0, 0, 0];
+    // SAFETY: both are locals of the kernel's types, of version 3.
+    check(unsafe { raw(libc::SYS_capset, arguments) }).map(drop)
+}
+
+/// Gives up what [`act_for`] kept.
+pub(super) fn become_for_good(user: u32) -> Result<(), Errno> {
+    set_identity([user; 3], [user; 3])
 }
 
 /// Soft and hard limit of this process.
@@ -319,7 +347,8 @@ pub(super) fn close(fd: i32) {
 }
 
 pub(super) fn close_from(first: u32) {
-    let _ = plain(libc::SYS_close_range, [first as usize, u32::MAX as usize, 0, 0, 0, 0]);
+    // No number is higher, and some kernels take no higher one.
+    let _ = plain(libc::SYS_close_range, [first as usize, int(i32::MAX), 0, 0, 0, 0]);
 }
 
 fn close_range(first: i32, last: i32) {
@@ -343,7 +372,16 @@ pub(super) fn is_of_kernel(fd: i32) -> Result<bool, Errno> {
     // The kernel's statfs of 64 bits has 15 words; the first is the magic number.
     let mut words = [0u64; 16];
     // SAFETY: `words` is larger than a statfs.
-    check(unsafe { raw(libc::SYS_fstatfs, [int(fd), words.as_mut_ptr() as usize, 0, 0, 0, 0]) })?;
+    let asked =
+        unsafe { raw(libc::SYS_fstatfs, [int(fd), words.as_mut_ptr() as usize, 0, 0, 0, 0]) };
+    match check(asked) {
+        // gVisor's tell nothing, but each mount has a device of its own.
+        Err(libc::ENOSYS) => {
+            let processes = stat(AT_FDCWD, c"/proc".to_bytes_with_nul(), true)?;
+            return Ok(stat(fd, &[0], false)?.identity.0 == processes.identity.0);
+        }
+        result => result?,
+    };
     let [magic, ..] = words;
     Ok(magic == PROC_SUPER_MAGIC || magic == NSFS_MAGIC)
 }
@@ -427,7 +465,25 @@ fn unlock(outer: i32, columns: u16, rows: u16) -> Result<i32, Errno> {
     /// `_IO('T', 0x41)`; libc has it for glibc alone.
     const TIOCGPTPEER: usize = 0x5441;
     let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
-    plain(libc::SYS_ioctl, [int(outer), TIOCGPTPEER, int(flags), 0, 0, 0]).map(|fd| fd as i32)
+    match plain(libc::SYS_ioctl, [int(outer), TIOCGPTPEER, int(flags), 0, 0, 0]) {
+        // gVisor has no such call.
+        Err(libc::ENOTTY) => inner_by_name(outer, flags),
+        result => result.map(|fd| fd as i32),
+    }
+}
+
+/// The inner end by its name, where it cannot be asked for: what is mounted there is the
+/// sandbox's own, and no guest can change it.
+fn inner_by_name(outer: i32, flags: c_int) -> Result<i32, Errno> {
+    let mut number: c_int = 0;
+    let pointer = ptr::from_mut(&mut number) as usize;
+    // SAFETY: TIOCGPTN writes one int.
+    check(unsafe {
+        raw(libc::SYS_ioctl, [int(outer), libc::TIOCGPTN as usize, pointer, 0, 0, 0])
+    })?;
+    let mut path = [0u8; 32];
+    super::files::numbered(b"/dev/pts/", number.unsigned_abs().into(), b"", &mut path);
+    open(&path, flags, 0)
 }
 
 /// Makes a terminal that of this session.
@@ -605,19 +661,18 @@ pub(super) fn stat(directory: i32, path: &[u8], follow: bool) -> Result<Stat, Er
     const WANTED: u32 = libc::STATX_BASIC_STATS;
     // 32 words: the kernel's struct is 256 bytes.
     let mut words = [0u64; 32];
-    let flags = libc::AT_EMPTY_PATH
-        | libc::AT_NO_AUTOMOUNT
-        | if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW };
-    let arguments = [
-        int(directory),
-        path.as_ptr() as usize,
-        int(flags),
-        WANTED as usize,
-        words.as_mut_ptr() as usize,
-        0,
-    ];
-    // SAFETY: the path ends with NUL, and `words` has the size of a statx.
-    check(unsafe { raw(libc::SYS_statx, arguments) })?;
+    let flags = libc::AT_EMPTY_PATH | if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW };
+    let mut ask = |flags: c_int| {
+        let (path, words) = (path.as_ptr() as usize, words.as_mut_ptr() as usize);
+        let arguments = [int(directory), path, int(flags), WANTED as usize, words, 0];
+        // SAFETY: the path ends with NUL, and `words` has the size of a statx.
+        check(unsafe { raw(libc::SYS_statx, arguments) })
+    };
+    match ask(flags | libc::AT_NO_AUTOMOUNT) {
+        // gVisor mounts nothing by itself, and does not know the flag.
+        Err(libc::EINVAL) => ask(flags)?,
+        result => result?,
+    };
     // Offsets of linux/stat.h: attributes at 8, mode at 28, inode at 32, size at 40,
     // the device's two numbers at 136.
     let [_, attributes, _, mode, inode, size, ..] = words;

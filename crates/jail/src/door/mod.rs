@@ -164,8 +164,8 @@ fn stand(listener: TcpListener, door: Door) -> Result<Infallible, DoorError> {
     let inside = Arc::new(AtomicUsize::new(0));
     let turn_away = start_turning_away(Arc::clone(&door))?;
     loop {
-        let guest = match listener.accept() {
-            Ok((guest, _)) => guest,
+        let guest = match accept(&listener) {
+            Ok(guest) => guest,
             Err(error) if is_passing(&error) => {
                 thread::sleep(REST);
                 continue;
@@ -186,6 +186,12 @@ fn stand(listener: TcpListener, door: Door) -> Result<Infallible, DoorError> {
         // Without a thread the guest is dropped, and with it its place.
         let _ = thread::Builder::new().stack_size(STACK_BYTES).spawn(attend);
     }
+}
+
+/// Whoever knocks, whatever their address is: the listener may be a Unix socket, at which those
+/// are passed on who knocked in a network that is out of reach.
+fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+    Ok(rustix::net::accept_with(listener, rustix::net::SocketFlags::CLOEXEC)?.into())
 }
 
 /// Whether waiting helps: descriptors or memory are short, or a signal came.

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use capsule_backend::sandbox::{Recipe, Root};
-use capsule_init::resident::Settings;
+use capsule_init::resident::{Entrance, Settings};
 use capsule_init::{REPORT_BYTES, Report};
 use capsule_spec::{
     ByteSize, ErrorCode, ExecutionId, Failure, GuestPath, Isolation, Limits, Network, Policy,
@@ -173,10 +173,11 @@ pub(super) fn start(
     prepared.keep.sort_unstable();
     let (seal, confine) = filters(plan.seccomp);
     let settings = Settings {
-        listener: listener.as_raw_fd(),
+        entrance: Entrance::Listener(listener.as_raw_fd()),
         control: inside.as_raw_fd(),
         lease: u64::try_from(lease.as_nanos()).unwrap_or(u64::MAX),
         open_files,
+        user: None,
         seal,
         confine,
     };

@@ -268,7 +268,7 @@ impl Connection {
     }
 }
 
-fn too_large() -> Failure {
+pub(super) fn too_large() -> Failure {
     Failure::new(
         ErrorCode::InvalidValue,
         format!("command, variables and paths are more than {} KiB together", MESSAGE_BYTES / 1024),

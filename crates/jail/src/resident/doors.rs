@@ -29,7 +29,7 @@ pub(super) struct Doors {
 
 impl Doors {
     /// Opens a door on a listener that is in the sandbox's network.
-    async fn open(&self, terms: Terms, listener: OwnedFd) -> Opened {
+    pub(super) async fn open(&self, terms: Terms, listener: OwnedFd) -> Opened {
         let (tell, told) = oneshot::channel();
         let order = (terms, listener, tell);
         let failed = || Failure::new(ErrorCode::DoorFailed, "the network door could not be opened");

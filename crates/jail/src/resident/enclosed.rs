@@ -10,7 +10,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use capsule_init::resident::Settings;
+use capsule_init::resident::{Entrance, Settings};
 use capsule_init::{REPORT_BYTES, Report};
 use capsule_spec::{ErrorCode, Failure, Limits, SeccompProfile};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -30,7 +30,7 @@ use crate::sys;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Changes with the order.
 const VERSION: u64 = 1;
-const ORDER_BYTES: usize = 32;
+pub(super) const ORDER_BYTES: usize = 32;
 
 /// A PID 1's terms.
 pub(super) struct Order {
@@ -46,7 +46,7 @@ impl Order {
         Self { lease, open_files: limits.open_files.into(), seccomp }
     }
 
-    fn encode(&self) -> [u8; ORDER_BYTES] {
+    pub(super) fn encode(&self) -> [u8; ORDER_BYTES] {
         let is_strict = u64::from(self.seccomp == SeccompProfile::Strict);
         let mut bytes = [0; ORDER_BYTES];
         let words = [VERSION, self.lease, self.open_files, is_strict];
@@ -56,7 +56,7 @@ impl Order {
         bytes
     }
 
-    fn decode(bytes: &[u8; ORDER_BYTES]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8; ORDER_BYTES]) -> Option<Self> {
         let mut words = bytes.chunks_exact(8).map(|word| {
             word.try_into().map(u64::from_ne_bytes).expect("each chunk has eight bytes")
         });
@@ -181,10 +181,11 @@ fn begin() -> io::Result<Settings> {
     rustix::thread::set_no_new_privs(true)?;
     let (seal, confine) = build::filters(order.seccomp);
     let settings = Settings {
-        listener: listener.as_raw_fd(),
+        entrance: Entrance::Listener(listener.as_raw_fd()),
         control: control.as_raw_fd(),
         lease: order.lease,
         open_files: order.open_files,
+        user: None,
         seal,
         confine,
     };

@@ -23,7 +23,7 @@ use super::{errors, still};
 const PIECE: usize = 1 << 20;
 
 /// Paths as they go to PID 1, each with its NUL.
-fn bytes_of(paths: &[&str]) -> Result<Vec<u8>, Failure> {
+pub(super) fn bytes_of(paths: &[&str]) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     for path in paths {
         if !path.starts_with('/') || path.contains('\0') || path.len() >= PATH_BYTES {
@@ -186,12 +186,18 @@ pub(super) async fn change(connection: &Connection, change: &Change) -> Result<(
     done.map(drop)
 }
 
-/// What it points to is text of the caller's, and need be no path.
-async fn link(connection: &Connection, path: &str, target: &str) -> Result<Answer, Failure> {
+/// Whether this can be what a link points to.
+pub(super) fn check_target(target: &str) -> Result<(), Failure> {
     if target.is_empty() || target.contains('\0') || target.len() >= PATH_BYTES {
         let what = "a link points to nothing, holds a NUL byte, or is longer than 4095 bytes";
         return Err(Failure::new(ErrorCode::InvalidPath, what));
     }
+    Ok(())
+}
+
+/// What it points to is text of the caller's, and need be no path.
+async fn link(connection: &Connection, path: &str, target: &str) -> Result<Answer, Failure> {
+    check_target(target)?;
     let mut bytes = bytes_of(&[path])?;
     bytes.extend_from_slice(target.as_bytes());
     bytes.push(0);

@@ -88,7 +88,9 @@ impl Sandbox for Held {
     ) -> Pending<'a, Result<Box<dyn Notices>, Failure>> {
         Box::pin(async move {
             self.0.must_be_awake()?;
-            let watching = Watching::begin(&self.0, path, recursive).await?;
+            let watching =
+                Watching::begin(&self.0.connection, self.0.ended.subscribe(), path, recursive)
+                    .await?;
             Ok(Box::new(watching) as Box<dyn Notices>)
         })
     }

@@ -60,7 +60,7 @@ impl Drop for Unclaimed {
     }
 }
 
-fn name_is_taken(name: &str) -> Failure {
+pub(super) fn name_is_taken(name: &str) -> Failure {
     Failure::new(ErrorCode::WrongState, format!("there is already a sandbox called {name:?}"))
 }
 
@@ -217,6 +217,7 @@ impl Built {
                 environment: plan.environment.clone(),
                 weaker: weaker.cloned().collect(),
                 memory_bytes: plan.limits.memory.bytes(),
+                own_memory: 0,
                 adds_up_memory: !layout.has(Controller::Memory),
                 shares_network: plan.shares_network,
                 hosts: Vec::new(),
@@ -277,7 +278,7 @@ impl Built {
         let listener = shared.state.bind(&name).map_err(failed)?;
         let begin = || {
             let (entrance, path) = shared.state.open_entrance(&name).map_err(failed)?;
-            let enclosure = walls.build(&name, recipe, &path)?;
+            let enclosure = walls.build(&name, recipe, Some(&path))?;
             let (grouping, groups) = Grouping::of_process(enclosure.pid);
             let record = record_of(&enclosure, recipe, groups);
             // Before it can outlive this server.
@@ -330,7 +331,7 @@ impl Built {
 }
 
 /// What the next server must know of a sandbox in walls of somebody else.
-fn record_of(enclosure: &Enclosure, recipe: &Recipe, groups: Places) -> Record {
+pub(super) fn record_of(enclosure: &Enclosure, recipe: &Recipe, groups: Places) -> Record {
     Record {
         pid: enclosure.pid,
         inside_user: enclosure.user,
@@ -341,6 +342,7 @@ fn record_of(enclosure: &Enclosure, recipe: &Recipe, groups: Places) -> Record {
         environment: enclosure.environment.clone(),
         weaker: enclosure.weaker.clone(),
         memory_bytes: recipe.limits.memory.bytes(),
+        own_memory: 0,
         adds_up_memory: false,
         shares_network: recipe.policy.network == Network::Open,
         hosts: Vec::new(),

@@ -8,7 +8,8 @@
 //!     └──────────── after kill -9 ─────────────────▶ PID 1 (capsule_init::resident)
 //! ```
 //!
-//! The walls round a PID 1 are a jail's, or somebody else's ([`Walls`]): a container's.
+//! The walls round a PID 1 are a jail's, or somebody else's ([`Walls`]): a container's. Some let
+//! nothing through but a stream of bytes (`distant/`).
 //!
 //! A sandbox costs one process and, in the server, a task and a few descriptors; no
 //! thread. What lives in PID 1 outlives the server: processes, and the ends of their
@@ -20,6 +21,7 @@
 
 mod build;
 mod connection;
+mod distant;
 mod doors;
 mod enclosed;
 mod errors;
@@ -51,12 +53,14 @@ use capsule_spec::{ErrorCode, Failure};
 use crate::host::Host;
 use crate::probe;
 use crate::volume::Images;
+use distant::Distant;
 use held::Held;
 use sandbox::Resident;
 use state::State;
 
+pub use distant::{relay, relayed};
 pub use enclosed::enclosed;
-pub use walls::{ENTRANCE, Enclosure, OWN_FILES, OWN_PROCESSES, Walls};
+pub use walls::{ENTRANCE, Enclosure, OWN_FILES, OWN_PROCESSES, Unwrap, Walls, Wire};
 
 /// How long a sandbox lives on when its server has gone and none comes back.
 pub const LEASE: Duration = Duration::from_secs(300);
@@ -72,6 +76,7 @@ struct Shared {
     host: Host,
     lease: Duration,
     living: Mutex<HashMap<String, Weak<Resident>>>,
+    distant: Mutex<HashMap<String, Weak<Distant>>>,
     /// Names that somebody is making, finding or removing something of.
     busy: Mutex<HashSet<String>>,
     /// Host users of living sandboxes.
@@ -120,6 +125,7 @@ impl Residents {
             host,
             lease,
             living: Mutex::default(),
+            distant: Mutex::default(),
             busy: Mutex::default(),
             users: Mutex::default(),
             watch: watch::Watch::default(),
@@ -155,6 +161,11 @@ impl Shared {
 
     fn living(&self) -> MutexGuard<'_, HashMap<String, Weak<Resident>>> {
         lock(&self.living)
+    }
+
+    /// The walls, if nothing but bytes goes through them.
+    fn distant_walls(&self) -> Option<Arc<dyn Walls>> {
+        self.walls.clone().filter(|walls| walls.are_distant())
     }
 
     fn find(&self, name: &str) -> Option<Arc<Resident>> {
@@ -221,6 +232,9 @@ impl Sandboxes for Residents {
 
     fn create<'a>(&'a self, name: &'a str, recipe: &'a Recipe) -> Pending<'a, Made> {
         Box::pin(async move {
+            if let Some(walls) = self.shared.distant_walls() {
+                return Distant::create(&self.shared, walls, name, recipe).await;
+            }
             let made = Resident::create(&self.shared, name, recipe).await?;
             Ok(Arc::new(Held(made)) as Arc<dyn Sandbox>)
         })
@@ -232,6 +246,9 @@ impl Sandboxes for Residents {
     ) -> Pending<'a, Result<Option<Arc<dyn Sandbox>>, Failure>> {
         Box::pin(async move {
             let _reserved = self.shared.reserve(name)?;
+            if let Some(walls) = self.shared.distant_walls() {
+                return Distant::adopt(&self.shared, walls, name).await;
+            }
             let found = match self.shared.find(name) {
                 Some(living) => Some(living),
                 None => Resident::adopt(&self.shared, name).await?,
@@ -253,9 +270,11 @@ impl Sandboxes for Residents {
                     continue;
                 }
                 let _reserved = self.shared.reserve(&name)?;
-                let lived = match self.shared.find(&name) {
-                    Some(living) => living.finish().await.map(|()| true)?,
-                    None => making::put_down(&self.shared, &name).await?,
+                let distant = Distant::find(&self.shared, &name);
+                let lived = match (self.shared.find(&name), distant) {
+                    (_, Some(distant)) => distant.finish().await.map(|()| true)?,
+                    (Some(living), None) => living.finish().await.map(|()| true)?,
+                    (None, None) => making::put_down(&self.shared, &name).await?,
                 };
                 ended += usize::from(lived);
             }

@@ -23,7 +23,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
-use super::sandbox::Resident;
+use super::connection::Connection;
 use super::{errors, files, sys};
 
 /// Most directories that are watched for one listener.
@@ -35,7 +35,7 @@ const BUFFER: usize = 64 << 10;
 
 /// What is watched for one listener.
 pub(super) struct Watching {
-    resident: Arc<Resident>,
+    connection: Arc<Connection>,
     queue: AsyncFd<OwnedFd>,
     recursive: bool,
     root: String,
@@ -54,11 +54,12 @@ struct Told {
 
 impl Watching {
     pub(super) async fn begin(
-        resident: &Arc<Resident>,
+        connection: &Arc<Connection>,
+        ended: watch::Receiver<bool>,
         path: &str,
         recursive: bool,
     ) -> Result<Self, Failure> {
-        let mut answer = resident.connection.ask(Kind::Notify, &[], &[], None).await?;
+        let mut answer = connection.ask(Kind::Notify, &[], &[], None).await?;
         let Some(queue) = answer.fds.pop() else {
             return Err(errors::file(path, answer.errno()));
         };
@@ -68,10 +69,9 @@ impl Watching {
             "" => "/".to_owned(),
             path => path.to_owned(),
         };
-        let (resident, ended) = (resident.clone(), resident.ended.subscribe());
-        let directories = HashMap::new();
+        let (connection, directories) = (connection.clone(), HashMap::new());
         let mut watching =
-            Self { resident, queue, recursive, root: root.clone(), directories, ended };
+            Self { connection, queue, recursive, root: root.clone(), directories, ended };
         let below = watching.watch(&root).await?;
         // What comes and goes meanwhile is told by the watch above it.
         let _ = watching.descend(below, None).await;
@@ -80,7 +80,7 @@ impl Watching {
 
     /// Watches a directory; what it holds, if that matters.
     async fn watch(&mut self, path: &str) -> Result<Vec<(String, bool)>, Failure> {
-        let directory = files::directory(&self.resident.connection, path).await?;
+        let directory = files::directory(&self.connection, path).await?;
         let flags = WatchFlags::CREATE
             | WatchFlags::DELETE
             | WatchFlags::MODIFY

@@ -132,6 +132,10 @@ impl Running {
         self.number
     }
 
+    pub(super) fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+
     pub(super) fn abandon(&self) {
         self.is_abandoned.store(true, Ordering::Release);
     }
@@ -188,7 +192,10 @@ impl Running {
 }
 
 /// Waits for one of two; what the first one answered, if it was the first.
-async fn first_of<T, U>(one: impl Future<Output = T>, other: impl Future<Output = U>) -> Option<T> {
+pub(super) async fn first_of<T, U>(
+    one: impl Future<Output = T>,
+    other: impl Future<Output = U>,
+) -> Option<T> {
     let (mut one, mut other) = (pin!(one), pin!(other));
     std::future::poll_fn(|context| {
         if let Poll::Ready(answer) = one.as_mut().poll(context) {

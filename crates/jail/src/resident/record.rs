@@ -22,6 +22,9 @@ pub(super) struct Record {
     pub(super) environment: Vec<String>,
     pub(super) weaker: Vec<WallStatus>,
     pub(super) memory_bytes: u64,
+    /// What was in use before anything of the sandbox's own ran, and is not held against it.
+    #[serde(default)]
+    pub(super) own_memory: u64,
     /// Whether the memory must be added up from outside.
     pub(super) adds_up_memory: bool,
     pub(super) shares_network: bool,

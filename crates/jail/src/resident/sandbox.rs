@@ -157,7 +157,7 @@ impl Resident {
 
     pub(super) async fn start(self: &Arc<Self>, program: &Program) -> Result<Arc<Handle>, Failure> {
         self.must_be_awake()?;
-        let (words, bytes) = self.encode(program)?;
+        let (words, bytes) = encode(program, &environment(&lock(&self.record), program))?;
         let answer = self.connection.ask(Kind::Spawn, &words, &bytes, None).await?;
         self.join_soon();
         match (answer.head.kind, answer.started) {
@@ -175,62 +175,6 @@ impl Resident {
                 std::io::Error::from_raw_os_error(libc::EMFILE),
             )),
         }
-    }
-
-    fn encode(&self, program: &Program) -> Result<([u64; 5], Vec<u8>), Failure> {
-        let invalid = |what: &str| Failure::new(ErrorCode::InvalidValue, what);
-        if program.command.first().is_none_or(String::is_empty) {
-            return Err(Failure::new(ErrorCode::MissingCommand, "no command was given"));
-        }
-        let environment = self.environment(&program.environment);
-        let count = program.command.len() + environment.len();
-        if count > STRINGS {
-            return Err(invalid("there are too many arguments and variables"));
-        }
-        if !program.working_directory.starts_with('/') {
-            let what = "the working directory does not begin with /";
-            return Err(Failure::new(ErrorCode::InvalidPath, what));
-        }
-        let variables = environment.iter().map(|(name, value)| format!("{name}={value}"));
-        let texts = std::iter::once(program.working_directory.clone())
-            .chain(program.command.iter().cloned())
-            .chain(variables);
-        let mut bytes = Vec::new();
-        for text in texts {
-            if text.contains('\0') {
-                return Err(invalid("a NUL byte in the command, its directory or its variables"));
-            }
-            bytes.extend_from_slice(text.as_bytes());
-            bytes.push(0);
-        }
-        let size = program.terminal;
-        let words = [
-            u64::from(size.is_some()),
-            size.map_or(0, |size| u64::from(size.columns)),
-            size.map_or(0, |size| u64::from(size.rows)),
-            program.command.len() as u64,
-            environment.len() as u64,
-        ];
-        Ok((words, bytes))
-    }
-
-    /// The recipe's, over a small clean base, and the program's over both.
-    fn environment(&self, over: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        let record = lock(&self.record);
-        let mut variables: BTreeMap<String, String> = record
-            .environment
-            .iter()
-            .filter_map(|variable| variable.split_once('='))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        let rules: Vec<HostRule> = rules_of(&record);
-        if !rules.is_empty() {
-            for (name, value) in proxy_environment(DOOR_PORT, &rules) {
-                variables.entry(name.to_owned()).or_insert(value);
-            }
-        }
-        variables.extend(over.iter().map(|(name, value)| (name.clone(), value.clone())));
-        variables
     }
 
     /// Asks PID 1 for all that it has.
@@ -455,4 +399,62 @@ impl Resident {
 /// A rule that cannot be read lets nobody out.
 pub(super) fn rules_of(record: &Record) -> Vec<HostRule> {
     record.hosts.iter().filter_map(|rule| rule.parse().ok()).collect()
+}
+
+/// A program as PID 1 is told of it: words and bytes of a Spawn.
+pub(super) fn encode(
+    program: &Program,
+    environment: &BTreeMap<String, String>,
+) -> Result<([u64; 5], Vec<u8>), Failure> {
+    let invalid = |what: &str| Failure::new(ErrorCode::InvalidValue, what);
+    if program.command.first().is_none_or(String::is_empty) {
+        return Err(Failure::new(ErrorCode::MissingCommand, "no command was given"));
+    }
+    let count = program.command.len() + environment.len();
+    if count > STRINGS {
+        return Err(invalid("there are too many arguments and variables"));
+    }
+    if !program.working_directory.starts_with('/') {
+        let what = "the working directory does not begin with /";
+        return Err(Failure::new(ErrorCode::InvalidPath, what));
+    }
+    let variables = environment.iter().map(|(name, value)| format!("{name}={value}"));
+    let texts = std::iter::once(program.working_directory.clone())
+        .chain(program.command.iter().cloned())
+        .chain(variables);
+    let mut bytes = Vec::new();
+    for text in texts {
+        if text.contains('\0') {
+            return Err(invalid("a NUL byte in the command, its directory or its variables"));
+        }
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(0);
+    }
+    let size = program.terminal;
+    let words = [
+        u64::from(size.is_some()),
+        size.map_or(0, |size| u64::from(size.columns)),
+        size.map_or(0, |size| u64::from(size.rows)),
+        program.command.len() as u64,
+        environment.len() as u64,
+    ];
+    Ok((words, bytes))
+}
+
+/// The recipe's, over a small clean base, and the program's over both.
+pub(super) fn environment(record: &Record, program: &Program) -> BTreeMap<String, String> {
+    let mut variables: BTreeMap<String, String> = record
+        .environment
+        .iter()
+        .filter_map(|variable| variable.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let rules: Vec<HostRule> = rules_of(record);
+    if !rules.is_empty() {
+        for (name, value) in proxy_environment(DOOR_PORT, &rules) {
+            variables.entry(name.to_owned()).or_insert(value);
+        }
+    }
+    variables.extend(program.environment.iter().map(|(name, value)| (name.clone(), value.clone())));
+    variables
 }

@@ -16,6 +16,7 @@ use super::record::Record;
 const SOCKET: &str = ".sock";
 const RECORD: &str = ".json";
 const ENTRANCE: &str = ".entrance";
+const DOOR: &str = ".door";
 const LOCK: &str = "lock";
 
 pub(super) struct State {
@@ -101,6 +102,18 @@ impl State {
         Ok((super::enclosed::open(&path, &address)?, path))
     }
 
+    /// A listener for a door that no network leads to, and a way to knock at it.
+    pub(super) fn open_door(&self, name: &str) -> io::Result<(OwnedFd, SocketAddrUnix)> {
+        remove_file(&self.folder.join(format!("{name}{DOOR}")))?;
+        let directory = self.directory.as_raw_fd();
+        let address = SocketAddrUnix::new(format!("/proc/self/fd/{directory}/{name}{DOOR}"))?;
+        let socket =
+            socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        bind(&socket, &address)?;
+        rustix::net::listen(&socket, 64)?;
+        Ok((socket, address))
+    }
+
     pub(super) fn close_entrance(&self, name: &str) -> io::Result<()> {
         remove_file(&self.folder.join(format!("{name}{ENTRANCE}")))
     }
@@ -122,7 +135,7 @@ impl State {
         for entry in fs::read_dir(&self.folder).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
             let name = name.to_str().unwrap_or_default();
-            let mut suffixes = [SOCKET, RECORD, ENTRANCE].iter();
+            let mut suffixes = [SOCKET, RECORD, ENTRANCE, DOOR].iter();
             let stem = suffixes.find_map(|suffix| name.strip_suffix(suffix));
             names.extend(stem.filter(|stem| is_name(stem)).map(str::to_owned));
         }
@@ -144,7 +157,7 @@ impl State {
 
     /// Removes what is there of a name.
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {
-        for suffix in [SOCKET, RECORD, ENTRANCE, ".new"] {
+        for suffix in [SOCKET, RECORD, ENTRANCE, DOOR, ".new"] {
             remove_file(&self.folder.join(format!("{name}{suffix}")))?;
         }
         Ok(())

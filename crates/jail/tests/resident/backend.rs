@@ -13,6 +13,11 @@ pub(crate) fn is_jail() -> bool {
     true
 }
 
+/// Whether the sandboxes have a kernel of their own.
+pub(crate) fn is_gvisor() -> bool {
+    false
+}
+
 pub(crate) fn open(folder: impl Into<PathBuf>, lease: Duration) -> Result<Arc<Residents>, Failure> {
     Residents::open(folder, lease)
 }

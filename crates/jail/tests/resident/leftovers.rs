@@ -26,7 +26,11 @@ fn server() -> Server {
     }
     Server {
         processes: place::descendants(i32::try_from(std::process::id()).unwrap()).len(),
-        mounts: fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count(),
+        // An engine mounts for others meanwhile.
+        mounts: match crate::backend::is_jail() {
+            true => fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count(),
+            false => 0,
+        },
         descriptors,
     }
 }

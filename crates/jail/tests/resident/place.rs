@@ -140,17 +140,27 @@ pub(crate) fn descendants(pid: i32) -> Vec<i32> {
     found
 }
 
+/// How many processes a sandbox has, its PID 1 included. Processes of a kernel of their own are
+/// none of this host's, and are asked for.
+pub(crate) async fn count(sandbox: &Arc<dyn Sandbox>, init: i32) -> usize {
+    if !backend::is_gvisor() {
+        return descendants(init).len();
+    }
+    let usage = sandbox.usage().await.unwrap();
+    usize::try_from(usage.processes.unwrap()).unwrap()
+}
+
 /// Waits a little until there are so many processes: a keeper is ended after its process.
-pub(crate) async fn settles(init: i32, count: usize) {
+pub(crate) async fn settles(sandbox: &Arc<dyn Sandbox>, init: i32, wanted: usize) {
     for _ in 0..400 {
-        if descendants(init).len() == count {
+        if count(sandbox, init).await == wanted {
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let status = |pid| fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let left: Vec<_> = descendants(init).into_iter().map(status).collect();
-    panic!("in place of {count}: {left:#?}");
+    panic!("{} in place of {wanted}: {left:#?}", count(sandbox, init).await);
 }
 
 pub(crate) fn program(command: &[&str]) -> Program {
