@@ -74,6 +74,7 @@ fn templates_with(pool: usize) -> Vec<Template> {
         language,
         description: None,
         pool,
+        origin: capsule_server::roots::Origin::default(),
     };
     vec![template("shell", Language::Shell), template("python", Language::Python)]
 }

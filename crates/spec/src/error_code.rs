@@ -80,6 +80,7 @@ error_codes! {
     SandboxNotFound = "E1015", Caller, false, "There is no such sandbox.";
     ProcessNotFound = "E1016", Caller, false, "There is no such process, or no such shell context, in the sandbox.";
     SnapshotNotFound = "E1017", Caller, false, "There is no such snapshot.";
+    InvalidArchive = "E1020", Caller, false, "An archive or image of a template cannot be unpacked.";
     NamespacesUnavailable = "E2001", Host, false, "This host does not let this user create namespaces.";
     SetupFailed = "E2002", Host, false, "A wall of the jail could not be built.";
     MountFailed = "E2003", Caller, false, "A path could not be mounted into the jail.";

@@ -249,6 +249,7 @@ fn templates(
             description: None,
             // A spare container costs a second of the engine's time, and is not made beforehand.
             pool: if matches!(kind, wire::Kind::Jail) { pool } else { 0 },
+            origin: capsule_server::roots::Origin::default(),
         }
     };
     Ok(languages.map(template).into())
