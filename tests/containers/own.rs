@@ -178,3 +178,61 @@ fn doctor_runs_a_container() {
     assert_eq!(trials, "");
     assert_eq!(docker(&["images", "-q", "--filter", "reference=capsule-trial*"]), "");
 }
+
+/// The image of a Dockerfile: as it is for containers, unpacked for jails.
+#[test]
+fn a_dockerfile_is_a_template_of_both_kinds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let write = |name: &str, text: &str| std::fs::write(path(name), text).unwrap();
+    write("mark", "built\n");
+    write("left.log", "x");
+    write(".dockerignore", "*.log\n");
+    write("capsule.toml", "[templates.own]\ndockerfile = \"Dockerfile\"\n");
+    let dockerfile = format!("FROM {}\nCOPY . /built\nENV GREETING=hello\n", engine().image);
+    write("Dockerfile", &dockerfile);
+    let config = path("capsule.toml");
+    let images = || docker(&["images", "-q", "capsule-template"]);
+    {
+        let serve = Serve::start(&["--config", config.to_str().unwrap()]);
+        let id = serve.create_with(json!({ "template": "own" }));
+        let code = "cat /built/mark; [ -e /built/left.log ] || echo left out; echo $GREETING";
+        assert_eq!(serve.shell(&id, code), "built\nleft out\nhello\n");
+    }
+    let image = images();
+    assert_eq!(image.lines().count(), 1, "{image}");
+    drop(Serve::start(&["--config", config.to_str().unwrap()]));
+    assert_eq!(images(), image, "nothing was built anew");
+    docker(&["rmi", &image]);
+    let build = || {
+        let mut command = Command::new(path_of(Binary::Capsule));
+        command.args(["template", "build", "--backend", "jail", "--docker-socket"]);
+        command.arg(engine().socket).arg("--config").arg(&config);
+        command.arg("--data").arg(path("data")).output().unwrap()
+    };
+    let built = build();
+    assert_eq!(built.stdout, b"own\n", "{}", String::from_utf8_lossy(&built.stderr));
+    let mut roots = std::fs::read_dir(path("data/templates/roots")).unwrap();
+    let root = roots.next().unwrap().unwrap().path().join("root");
+    assert_eq!(std::fs::read_to_string(root.join("built/mark")).unwrap(), "built\n");
+    assert!(root.join("bin/sh").exists() && !root.join("built/left.log").exists());
+    assert_eq!(images(), "", "the engine keeps nothing for jails");
+    assert!(build().stderr.is_empty(), "it is there already");
+    // What cannot be built says why, and leaves no image.
+    write("Dockerfile", "FROM scratch\nCOPY nothing /\n");
+    let said = String::from_utf8(build().stderr).unwrap();
+    assert!(said.contains("error[E2010]: template \"own\": the engine could not build"), "{said}");
+    assert_eq!(images(), "");
+    // An archive is no image for a container.
+    write("capsule.toml", "[templates.own]\nroot = \"mark\"\n");
+    let config = path("capsule.toml");
+    let said = serve_fails(&[
+        "--backend",
+        "docker",
+        "--docker-socket",
+        &engine().socket,
+        "--config",
+        config.to_str().unwrap(),
+    ]);
+    assert!(said.contains("error[E1006]"), "{said}");
+}

@@ -88,6 +88,25 @@ fn e3017_volume_that_a_sandbox_has() {
 }
 
 #[test]
+fn e1020_archive_that_leads_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let inside = folder.path().join("inside");
+    std::fs::create_dir(&inside).unwrap();
+    std::fs::write(folder.path().join("outside"), "x").unwrap();
+    let mut tar = std::process::Command::new("tar");
+    tar.arg("-P").arg("-cf").arg(folder.path().join("root.tar"));
+    tar.arg("-C").arg(&inside).arg("../outside");
+    assert!(tar.status().unwrap().success());
+    let config = folder.path().join("capsule.toml");
+    std::fs::write(&config, "[templates.own]\nroot = \"root.tar\"\n").unwrap();
+    let data = folder.path().join("data");
+    let (config, data) = (config.to_str().unwrap(), data.to_str().unwrap());
+    let build = ["template", "build", "--backend", "jail", "--config", config, "--data", data];
+    let failed = capsule_tests::Run::new(&build).binary(Binary::Capsule).finish().ended_with(1);
+    assert_eq!(failed.error_code().as_deref(), Some("E1020"), "{failed}");
+}
+
+#[test]
 fn e3010_missing_file() {
     let serve = Serve::start(&[]);
     let id = serve.create();

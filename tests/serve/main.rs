@@ -15,6 +15,7 @@ mod faults;
 mod network;
 mod notices;
 mod pools;
+mod roots;
 mod server;
 mod survival;
 mod templates;

@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use crate::server::Serve;
 
-fn template(serve: &Serve, name: &str) -> Value {
+pub(crate) fn template(serve: &Serve, name: &str) -> Value {
     let all = serve.call("sandbox.v1.templates", json!({})).unwrap();
     let found = all["templates"].as_array().unwrap().iter().find(|one| one["name"] == name);
     found.unwrap_or_else(|| panic!("there is no {name}")).clone()
 }
 
 /// The host's own directories, so that its programs run.
-fn host_root(root: &Path) {
+pub(crate) fn host_root(root: &Path) {
     fs::create_dir_all(root.join("etc")).unwrap();
     fs::write(root.join("mark"), "of the root\n").unwrap();
     fs::write(root.join("etc/shadow"), "secret\n").unwrap();

@@ -1,8 +1,10 @@
 //! The only file that names concrete backends.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use capsule_backend::guest::Guests;
 use capsule_backend::sandbox::Sandboxes;
@@ -11,6 +13,7 @@ use capsule_engine::{Backends, Language, Programs, Project};
 use capsule_jail::Jail;
 use capsule_jail::native::Native;
 use capsule_jail::resident::{LEASE, Residents};
+use capsule_server::roots;
 use capsule_spec::{ErrorCode, Failure};
 use capsule_wasm::{Language as Guest, PACKAGES, Prepared, Progress, Runtime};
 
@@ -91,6 +94,47 @@ pub(crate) fn sandboxes(kind: &Kind, data: &Path) -> Result<Arc<dyn Sandboxes>, 
         Kind::Docker(engine) => {
             Ok(capsule_docker::open(engine.settings()?, &data.join("containers"))?)
         }
+    }
+}
+
+/// What makes the sandboxes in which packages of templates are installed. One that nobody
+/// waits for any more ends soon.
+pub(crate) fn workplace(kind: &Kind, folder: &Path) -> Result<Arc<dyn Sandboxes>, Failure> {
+    const SOON: Duration = Duration::from_secs(10);
+    match kind {
+        Kind::Jail => Ok(Residents::open(folder.join("jails"), SOON)?),
+        Kind::Docker(_) => sandboxes(kind, folder),
+    }
+}
+
+/// What builds images of Dockerfiles.
+pub(crate) fn image_builder(socket: PathBuf) -> Result<Box<dyn roots::Engine>, Failure> {
+    Ok(Box::new(Builder(capsule_docker::Images::connect(socket)?)))
+}
+
+struct Builder(capsule_docker::Images);
+
+impl roots::Engine for Builder {
+    fn has(&self, image: &str) -> Result<bool, Failure> {
+        self.0.has(image)
+    }
+
+    fn build(
+        &self,
+        image: &str,
+        dockerfile: &str,
+        context: (&File, u64),
+        progress: &dyn roots::Progress,
+    ) -> Result<(), Failure> {
+        self.0.build(image, dockerfile, context, &|text| progress.say(text))
+    }
+
+    fn save(&self, image: &str, file: &File, most: u64) -> Result<(), Failure> {
+        self.0.save(image, file, most)
+    }
+
+    fn remove(&self, image: &str) -> Result<(), Failure> {
+        self.0.remove(image)
     }
 }
 

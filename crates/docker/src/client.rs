@@ -5,6 +5,7 @@
 //! A client library was tried: its default features make much of this workspace compile
 //! anew, and it keeps answers of any length in memory. A dozen calls need neither.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -26,6 +27,9 @@ pub(crate) enum ClientError {
     /// The connection broke, or nothing came for too long.
     #[error("the engine does not answer")]
     Broken(#[source] io::Error),
+    /// More came than is taken.
+    #[error("the engine's answer is larger than may be")]
+    TooLong,
     /// What came is no answer.
     #[error("the engine's answer makes no sense")]
     Malformed,
@@ -60,6 +64,8 @@ pub(crate) enum Body<'a> {
     None,
     Json(&'a Value),
     Tar(&'a [u8]),
+    /// So many bytes from where the file is.
+    File(&'a File, u64),
 }
 
 /// An engine's address.
@@ -91,10 +97,11 @@ impl Client {
         &self,
         method: &str,
         path: &str,
+        body: &Body<'_>,
         patience: Duration,
         each: &mut dyn FnMut(&Value),
     ) -> Result<Answer, ClientError> {
-        let (status, mut reader) = self.exchange(method, path, &Body::None, patience)?;
+        let (status, mut reader) = self.exchange(method, path, body, patience)?;
         if !(200..300).contains(&status) {
             let mut body = Vec::new();
             reader.take(LINE_BYTES).read_to_end(&mut body).map_err(ClientError::Broken)?;
@@ -136,6 +143,28 @@ impl Client {
         Ok((status, stream))
     }
 
+    /// A question whose answer is written into a file; at most so many bytes of it.
+    pub(crate) fn fetch(
+        &self,
+        path: &str,
+        patience: Duration,
+        mut file: &File,
+        most: u64,
+    ) -> Result<Answer, ClientError> {
+        let (status, mut reader) = self.exchange("GET", path, &Body::None, patience)?;
+        let mut body = Vec::new();
+        if !(200..300).contains(&status) {
+            reader.take(LINE_BYTES).read_to_end(&mut body).map_err(ClientError::Broken)?;
+            return Ok(Answer { status, body });
+        }
+        let copied = io::copy(&mut reader.by_ref().take(most), &mut file);
+        copied.map_err(ClientError::Broken)?;
+        match reader.fill_buf().map_err(ClientError::Broken)? {
+            [] => Ok(Answer { status, body }),
+            _ => Err(ClientError::TooLong),
+        }
+    }
+
     fn exchange(
         &self,
         method: &str,
@@ -152,17 +181,27 @@ impl Client {
                 ("application/json", json.as_bytes())
             }
             Body::Tar(bytes) => ("application/x-tar", bytes),
+            Body::File(..) => ("application/x-tar", &[]),
+        };
+        let length = match body {
+            Body::File(_, length) => *length,
+            _ => bytes.len() as u64,
         };
         let head = format!(
             "{method} {path} HTTP/1.0\r\nHost: docker\r\nUser-Agent: capsule\r\n\
-             Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
-            bytes.len()
+             Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
         );
         let send = |stream: &mut UnixStream| {
             stream.set_read_timeout(Some(patience))?;
             stream.set_write_timeout(Some(patience))?;
             stream.write_all(head.as_bytes())?;
-            stream.write_all(bytes)
+            match body {
+                Body::File(file, length) => {
+                    let sent = io::copy(&mut file.take(*length), stream)?;
+                    if sent == *length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+                }
+                _ => stream.write_all(bytes),
+            }
         };
         send(&mut stream).map_err(ClientError::Broken)?;
         let mut reader = BufReader::new(stream);

@@ -1,5 +1,6 @@
 //! What is asked of the engine, call by call (Docker Engine API 1.41 and later).
 
+use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 use capsule_spec::Failure;
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Body, Client, escaped};
+use crate::client::{Answer, Body, Client, ClientError, escaped};
 use crate::container::{NAME_LABEL, STATE_LABEL};
 use crate::errors::{self, Refused};
 
@@ -15,6 +16,8 @@ use crate::errors::{self, Refused};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The same while it fetches an image.
 const PULL_PATIENCE: Duration = Duration::from_secs(300);
+/// The same while a step of a build runs, or an image is packed.
+const BUILD_PATIENCE: Duration = Duration::from_secs(1800);
 /// How long the removal of a container may take.
 const REMOVAL: Duration = Duration::from_secs(45);
 /// The version of the API that this was written for, major and minor.
@@ -161,7 +164,7 @@ impl Engine {
                 last = state;
             }
         };
-        let answer = self.client.follow("POST", &path, PULL_PATIENCE, &mut each);
+        let answer = self.client.follow("POST", &path, &Body::None, PULL_PATIENCE, &mut each);
         let answer = answer.map_err(|error| errors::unreachable(&error))?;
         let why = if answer.is_good() { broken } else { Some(answer.message()) };
         match why {
@@ -182,6 +185,60 @@ impl Engine {
             format!("/images/create?fromSrc=-&repo={}&tag={}", escaped(repository), escaped(tag));
         let answer = self.ask("POST", &path, &Body::Tar(archive))?;
         if answer.is_good() { Ok(()) } else { Err(errors::refused("make an image", &answer)) }
+    }
+
+    /// Builds an image from a Dockerfile in an archive of its folder. `announce` hears each step.
+    pub(crate) fn build(
+        &self,
+        name: &str,
+        dockerfile: &str,
+        context: (&File, u64),
+        announce: &dyn Fn(&str),
+    ) -> Result<(), Failure> {
+        let path = format!(
+            "{}/build?t={}&dockerfile={}&rm=1&forcerm=1&q=0",
+            self.prefix,
+            escaped(name),
+            escaped(dockerfile)
+        );
+        let mut broken = None;
+        let mut each = |line: &Value| {
+            if let Some(error) = line["error"].as_str() {
+                broken = Some(errors::plain(error));
+            }
+            let text = line["stream"].as_str().unwrap_or_default();
+            if text.starts_with("Step ") {
+                announce(&errors::plain(text));
+            }
+        };
+        let body = Body::File(context.0, context.1);
+        let answer = self.client.follow("POST", &path, &body, BUILD_PATIENCE, &mut each);
+        let answer = answer.map_err(|error| errors::unreachable(&error))?;
+        let why = if answer.is_good() { broken } else { Some(errors::plain(&answer.message())) };
+        match why {
+            None => Ok(()),
+            Some(why) => Err(Failure::new(
+                capsule_spec::ErrorCode::ImageUnavailable,
+                format!("the engine could not build {dockerfile}: {why}"),
+            )
+            .hint("\"docker build\" in its folder shows all that the engine says")),
+        }
+    }
+
+    /// Writes an image into a file, as an archive.
+    pub(crate) fn save(&self, name: &str, file: &File, most: u64) -> Result<(), Failure> {
+        let path = format!("{}/images/{}/get", self.prefix, in_path(name));
+        let answer = self.client.fetch(&path, BUILD_PATIENCE, file, most);
+        match answer {
+            Ok(answer) if answer.is_good() => Ok(()),
+            Ok(answer) => Err(errors::refused("hand out an image", &answer)),
+            Err(ClientError::TooLong) => Err(Failure::new(
+                capsule_spec::ErrorCode::InvalidArchive,
+                format!("the image is larger than {most} bytes, the most that is unpacked"),
+            )
+            .hint("if it is meant to be as large: unpack = { max_bytes = \"32GiB\" }")),
+            Err(error) => Err(errors::unreachable(&error)),
+        }
     }
 
     pub(crate) fn remove_image(&self, name: &str) -> Result<(), Failure> {

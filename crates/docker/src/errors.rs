@@ -21,7 +21,7 @@ pub(crate) fn unreachable(error: &ClientError) -> Failure {
             kind => failure(&format!(": {kind}")),
         },
         ClientError::Broken(source) => failure(&format!(": {}", source.kind())),
-        ClientError::Malformed => failure(""),
+        ClientError::Malformed | ClientError::TooLong => failure(""),
     }
 }
 
@@ -75,6 +75,12 @@ impl From<Failure> for Refused {
 pub(crate) fn image(name: &str, why: &str) -> Failure {
     let message = format!("the image {name:?} cannot be used: {}", first_line(why));
     Failure::new(ErrorCode::ImageUnavailable, message)
+}
+
+/// Words for a terminal, which would obey some of them.
+pub(crate) fn plain(text: &str) -> String {
+    let text = text.trim();
+    first_line(text).chars().filter(|letter| !letter.is_control()).collect()
 }
 
 /// An engine's messages can be pages of a runtime's log.

@@ -22,6 +22,7 @@ mod client;
 mod container;
 mod engine;
 mod errors;
+mod images;
 mod probe;
 mod walls;
 
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use capsule_jail::resident::{LEASE, Residents};
 use capsule_spec::Failure;
 
+pub use images::Images;
 pub use probe::try_out;
 pub use walls::Containers;
 

@@ -18,6 +18,7 @@ mod metrics;
 mod model;
 mod page;
 pub mod request;
+pub mod roots;
 pub mod rpc;
 mod server;
 mod service;

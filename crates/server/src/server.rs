@@ -149,6 +149,10 @@ impl Server {
         backend: impl FnOnce(&Path) -> Result<Arc<dyn Sandboxes>, Failure>,
         templates: Vec<Template>,
     ) -> Result<Self, ServeError> {
+        if let Some(template) = templates.iter().find(|template| !template.origin.is_ready()) {
+            let what = format!("template {:?} was not made ready", template.name);
+            return Err(ServeError::Backend(Failure::new(ErrorCode::InvalidConfig, what)));
+        }
         let folder = Folder::take(&settings.data)?;
         let needs_key = needs_key(&settings, &folder)?;
         let backend = backend(folder.path()).map_err(ServeError::Backend)?;

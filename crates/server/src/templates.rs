@@ -13,6 +13,8 @@
 //! Whoever writes the file runs the server. What cannot be meant is refused all the same,
 //! with its line: a limit that was overlooked is none.
 
+mod origin;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -23,8 +25,10 @@ use capsule_spec::{
 use serde::Deserialize;
 use toml::Spanned;
 
+use self::origin::{GivenBounds, GivenPackages, dockerfile, files};
 use crate::Template;
 use crate::request::{Language, OnExpiry};
+use crate::roots::Files;
 
 /// Its name in a data folder, where it is found without being named.
 pub const NAME: &str = "capsule.toml";
@@ -45,6 +49,11 @@ struct File {
 struct Given {
     base: Option<String>,
     root: Option<PathBuf>,
+    dockerfile: Option<PathBuf>,
+    #[serde(default)]
+    packages: GivenPackages,
+    #[serde(default)]
+    unpack: GivenBounds,
     language: Option<Language>,
     description: Option<String>,
     #[serde(default)]
@@ -178,16 +187,24 @@ impl Given {
     ) -> Result<Template, Failure> {
         check_name(name)?;
         let find = |name: &str| built_in.iter().find(|one| one.name == name);
-        let base = match (&self.base, &self.root) {
-            (Some(_), Some(_)) => {
-                let message = "base and root are both given; the one is the host's files, the other a directory's";
-                return Err(Failure::new(ErrorCode::ConflictingOptions, message));
-            }
-            (Some(base), None) => find(base).ok_or_else(|| unknown_base(base, built_in))?,
-            (None, Some(_)) => find("shell").ok_or_else(|| unknown_base("shell", built_in))?,
-            (None, None) => find(name).ok_or_else(|| {
-                invalid("neither base nor root is given").hint("base = \"python\"")
+        let given = [
+            ("base", self.base.is_some()),
+            ("root", self.root.is_some()),
+            ("dockerfile", self.dockerfile.is_some()),
+        ];
+        let given: Vec<&str> =
+            given.into_iter().filter_map(|(name, is_given)| is_given.then_some(name)).collect();
+        if let [first, second, ..] = *given {
+            let message =
+                format!("{first} and {second} are both given; each says whose files they are");
+            return Err(Failure::new(ErrorCode::ConflictingOptions, message));
+        }
+        let base = match &self.base {
+            Some(base) => find(base).ok_or_else(|| unknown_base(base, built_in))?,
+            None if given.is_empty() => find(name).ok_or_else(|| {
+                invalid("neither base, root nor dockerfile is given").hint("base = \"python\"")
             })?,
+            None => find("shell").ok_or_else(|| unknown_base("shell", built_in))?,
         };
         let mut template = base.clone();
         if name != base.name {
@@ -196,8 +213,16 @@ impl Given {
         }
         name.clone_into(&mut template.name);
         if let Some(root) = &self.root {
-            template.recipe.root = Root::Directory(directory(&folder.join(root))?);
+            match files(&folder.join(root))? {
+                (path, None) => template.recipe.root = Root::Directory(path),
+                (_, files) => template.origin.files = files,
+            }
         }
+        if let Some(path) = &self.dockerfile {
+            template.origin.files = Some(Files::Dockerfile(dockerfile(&folder.join(path))?));
+        }
+        template.origin.packages = self.packages.packages()?;
+        template.origin.bounds = self.unpack.bounds()?;
         template.language = self.language.unwrap_or(template.language);
         template.description = self.description.or(template.description);
         template.on_expiry = self.on_expiry.unwrap_or(template.on_expiry);
@@ -240,26 +265,6 @@ fn unknown_base(base: &str, built_in: &[Template]) -> Failure {
     let names: Vec<&str> = built_in.iter().map(|one| one.name.as_str()).collect();
     let failure = Failure::new(ErrorCode::UnknownTemplate, format!("there is no base {base:?}"));
     failure.hint(format!("it can be {}", names.join(", ")))
-}
-
-/// The real path of a directory, as it is now: no sandbox is made of another one later.
-fn directory(path: &Path) -> Result<PathBuf, Failure> {
-    let shown = path.display();
-    let failed =
-        |why: &str| Failure::new(ErrorCode::InvalidPath, format!("the root {shown} {why}"));
-    let path = path.canonicalize().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => failed("is not there"),
-        _ => failed("cannot be read"),
-    })?;
-    if path.parent().is_none() {
-        return Err(failed("is the host's own").hint("for the host's system directories: base"));
-    }
-    match path.is_dir() {
-        true => Ok(path),
-        false => {
-            Err(failed("is no directory").hint("unpack an archive first: tar -C DIR -xf FILE"))
-        }
-    }
 }
 
 impl GivenLimits {
@@ -335,6 +340,7 @@ mod tests {
             description: None,
             on_expiry: OnExpiry::Delete,
             pool: 2,
+            origin: crate::roots::Origin::default(),
         };
         languages.into_iter().chain([("shell", Language::Shell)]).map(template).collect()
     }
@@ -424,7 +430,7 @@ mod tests {
                 "[templates.a]\nbase = \"go\"\nroot = \"/srv\"\n",
                 1,
                 "E1006",
-                "template \"a\": base and root are both given; the one is the host's files, the other a directory's",
+                "template \"a\": base and root are both given; each says whose files they are",
             ),
             (
                 "[templates.a]\nroot = \"/\"\n",
@@ -438,7 +444,60 @@ mod tests {
                 "E1005",
                 "template \"a\": the root /nowhere/at/all is not there",
             ),
-            ("[templates.a]\n", 1, "E1003", "template \"a\": neither base nor root is given"),
+            (
+                "[templates.a]\nbase = \"go\"\ndockerfile = \"Dockerfile\"\n",
+                1,
+                "E1006",
+                "template \"a\": base and dockerfile are both given; each says whose files they are",
+            ),
+            (
+                "[templates.a]\ndockerfile = \"/nowhere/Dockerfile\"\n",
+                1,
+                "E1005",
+                "template \"a\": the Dockerfile /nowhere/Dockerfile is not there",
+            ),
+            (
+                "[templates.a]\nbase = \"go\"\npackages = { apt = [\"curl\"] }\n",
+                1,
+                "E1006",
+                "template \"a\": packages of apt cannot be added here: apt changes a whole root, as root",
+            ),
+            (
+                "[templates.a]\nbase = \"go\"\npackages = { pip = [\"--pre\"] }\n",
+                1,
+                "E1003",
+                "template \"a\": \"--pre\" is not the name of a package",
+            ),
+            (
+                "[templates.a]\nbase = \"go\"\npackages = { npm = [\"file:..\"] }\n",
+                1,
+                "E1003",
+                "template \"a\": \"file:..\" is not the name of a package",
+            ),
+            (
+                "[templates.a]\nbase = \"go\"\npackages = { gem = [] }\n",
+                3,
+                "E1002",
+                "there is no key \"gem\" here",
+            ),
+            (
+                "[templates.a]\nroot = \"/dev/null\"\n",
+                1,
+                "E1005",
+                "template \"a\": the root /dev/null is no directory, archive or image layout",
+            ),
+            (
+                "[templates.a]\nbase = \"go\"\nunpack = { max_names = 0 }\n",
+                1,
+                "E1003",
+                "template \"a\": max_names is 0; it can be 1 to 100000000",
+            ),
+            (
+                "[templates.a]\n",
+                1,
+                "E1003",
+                "template \"a\": neither base, root nor dockerfile is given",
+            ),
             (
                 "[templates.\"../a\"]\nbase = \"go\"\n",
                 1,

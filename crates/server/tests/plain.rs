@@ -77,6 +77,7 @@ fn templates_with(pool: usize) -> Vec<Template> {
         description: None,
         on_expiry: capsule_server::request::OnExpiry::Delete,
         pool,
+        origin: capsule_server::roots::Origin::default(),
     };
     vec![template("shell", Language::Shell), template("python", Language::Python)]
 }

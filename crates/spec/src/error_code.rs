@@ -81,6 +81,7 @@ error_codes! {
     ProcessNotFound = "E1016", Caller, false, "There is no such process, or no such shell context, in the sandbox.";
     SnapshotNotFound = "E1017", Caller, false, "There is no such snapshot.";
     VolumeNotFound = "E1018", Caller, false, "There is no such volume.";
+    InvalidArchive = "E1020", Caller, false, "An archive or image of a template cannot be unpacked.";
     NamespacesUnavailable = "E2001", Host, false, "This host does not let this user create namespaces.";
     SetupFailed = "E2002", Host, false, "A wall of the jail could not be built.";
     MountFailed = "E2003", Caller, false, "A path could not be mounted into the jail.";

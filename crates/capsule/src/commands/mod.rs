@@ -36,7 +36,7 @@ pub(crate) enum Verb {
     Sandbox(Box<sandbox::Sandbox>),
     /// Open a shell in a sandbox of a server; without an id, in a new one that ends with it
     Shell(sandbox::shell::Shell),
-    /// List the templates of a server
+    /// List the templates of a server, or make those of a file ready
     Template(template::Template),
     /// Make, list and delete the volumes of a server
     Volume(volume::Volume),

@@ -1,7 +1,8 @@
 //! `capsule serve`: sandboxes that live on, for whoever asks over HTTP.
 
 mod doctor;
-mod packages;
+pub(super) mod making;
+pub(super) mod packages;
 mod sys;
 
 use std::io::Write;
@@ -20,6 +21,7 @@ use capsule_spec::{
 };
 use clap::{Args, ValueEnum};
 
+use crate::progress::Making;
 use crate::{answer, program, wire};
 
 /// Where to listen, who may come, and how much there may be.
@@ -105,7 +107,7 @@ pub(crate) struct Serve {
 
 /// Kinds of sandboxes.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Kind {
+pub(super) enum Kind {
     /// The best there is
     Auto,
     /// Jails of this host
@@ -114,12 +116,22 @@ enum Kind {
     Docker,
 }
 
-fn image(text: &str) -> Result<(String, String), String> {
+pub(super) fn image(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((template, image)) if !template.is_empty() && !image.is_empty() => {
             Ok((template.to_owned(), image.to_owned()))
         }
         _ => Err("expected TEMPLATE=IMAGE, such as python=python:3.13-slim".to_owned()),
+    }
+}
+
+impl Kind {
+    pub(super) fn found(self, engine: wire::Engine) -> wire::Kind {
+        match self {
+            Self::Jail => wire::Kind::Jail,
+            Self::Docker => wire::Kind::Docker(engine),
+            Self::Auto => wire::best_kind(engine),
+        }
     }
 }
 
@@ -137,12 +149,21 @@ impl Serve {
     fn serve(self) -> Result<ExitCode, Failure> {
         let kind = self.kind();
         let (built_in, config) = (templates(&kind, &self.image, self.pool)?, self.config.clone());
+        let socket = self.docker_socket.clone().unwrap_or_else(wire::Engine::usual_socket);
+        let settings = self.settings()?;
+        let mut templates = configured(config, &settings.data, built_in)?;
+        let threads = program::threads()?;
+        // Before signals are caught: whoever does not want to wait for it can end it.
+        let place = making::Place { kind: &kind, socket, data: &settings.data };
+        let progress = Making::for_server();
+        let made = place.make(&mut templates, &settings.indexes, &progress);
+        // As long as the server runs, nobody removes them.
+        let _held = threads.block_on(made)?;
+        drop(progress);
         let stop = sys::stop_signals().map_err(|error| {
             Failure::new(ErrorCode::SystemFailure, format!("signals cannot be caught: {error}"))
         })?;
-        let settings = self.settings()?;
-        let templates = configured(config, &settings.data, built_in)?;
-        program::threads()?.block_on(async {
+        threads.block_on(async {
             let server = Server::start(settings, |data| wire::sandboxes(&kind, data), templates);
             let server = server.await.map_err(|error: ServeError| Failure::from(error))?;
             let server = server.with_doctor(Box::new(|| Box::pin(doctor::look())));
@@ -154,15 +175,10 @@ impl Serve {
     }
 
     fn kind(&self) -> wire::Kind {
-        let engine = wire::Engine {
+        self.backend.found(wire::Engine {
             socket: self.docker_socket.clone().unwrap_or_else(wire::Engine::usual_socket),
             runtime: self.runtime.clone(),
-        };
-        match self.backend {
-            Kind::Jail => wire::Kind::Jail,
-            Kind::Docker => wire::Kind::Docker(engine),
-            Kind::Auto => wire::best_kind(engine),
-        }
+        })
     }
 
     fn settings(self) -> Result<Settings, Failure> {
@@ -207,7 +223,7 @@ pub(super) fn data(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
 }
 
 /// With what a configuration file says of templates.
-fn configured(
+pub(super) fn configured(
     named: Option<PathBuf>,
     data: &Path,
     built_in: Vec<Template>,
@@ -221,7 +237,7 @@ fn configured(
 
 /// In jails, the host's own toolchains: what is not installed here is not there inside. In
 /// containers, images.
-fn templates(
+pub(super) fn templates(
     kind: &wire::Kind,
     images: &[(String, String)],
     pool: usize,
@@ -263,6 +279,7 @@ fn templates(
             on_expiry: OnExpiry::Delete,
             // A spare container costs a second of the engine's time, and is not made beforehand.
             pool: if matches!(kind, wire::Kind::Jail) { pool } else { 0 },
+            origin: capsule_server::roots::Origin::default(),
         }
     };
     Ok(languages.map(template).into())

@@ -29,6 +29,7 @@ use capsule_backend::sandbox::Recipe;
 use capsule_spec::Failure;
 
 use crate::request::{Language, OnExpiry};
+use crate::roots::Origin;
 
 /// What puts files into a sandbox that nobody uses yet.
 pub(crate) type Fill = Box<dyn FnOnce(InUse) -> Pending<'static, Result<(), Failure>> + Send>;
@@ -51,4 +52,6 @@ pub struct Template {
     pub on_expiry: OnExpiry,
     /// Spare sandboxes that are kept ready; templates of one recipe share the largest number.
     pub pool: usize,
+    /// What its files are made from.
+    pub origin: Origin,
 }

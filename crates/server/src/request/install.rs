@@ -60,18 +60,25 @@ impl Checked for Install {
         check::id(&self.id)?;
         check::range("the number of packages", self.packages.len() as u64, 1, MOST)?;
         check::range("timeout_ms", self.timeout_ms, 1, LONGEST_INSTALL)?;
-        let is_package = match self.manager {
-            Manager::Pip => is_requirement,
-            Manager::Npm => is_npm_package,
-        };
-        let wrong = |package: &&String| package.len() > LONGEST || !is_package(package);
-        let Some(package) = self.packages.iter().find(wrong) else { return Ok(()) };
-        let shown: String = package.chars().take(64).collect();
-        let message = format!("{shown:?} is not the name of a package");
-        Err(Failure::new(ErrorCode::InvalidValue, message)
-            .detail("field", "packages")
-            .hint("a name and, if wanted, a version; other sources are installed with a command"))
+        check_packages(self.manager, &self.packages).map_err(|failure| {
+            failure.hint(
+                "a name and, if wanted, a version; other sources are installed with a command",
+            )
+        })
     }
+}
+
+/// Whether each is a name with a version.
+pub(crate) fn check_packages(manager: Manager, packages: &[String]) -> Result<(), Failure> {
+    let is_package = match manager {
+        Manager::Pip => is_requirement,
+        Manager::Npm => is_npm_package,
+    };
+    let wrong = |package: &&String| package.len() > LONGEST || !is_package(package);
+    let Some(package) = packages.iter().find(wrong) else { return Ok(()) };
+    let shown: String = package.chars().take(64).collect();
+    let message = format!("{shown:?} is not the name of a package");
+    Err(Failure::new(ErrorCode::InvalidValue, message).detail("field", "packages"))
 }
 
 fn is_letter(byte: u8) -> bool {

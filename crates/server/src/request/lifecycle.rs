@@ -299,7 +299,8 @@ pub struct TemplateAnswer {
     /// For people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// `host`: the host's system directories; `directory`: other files; `image`.
+    /// `host`: the host's system directories; `directory`, `archive`, `dockerfile`: other files,
+    /// and what they are from; `image`: a container's.
     pub root: &'static str,
     /// What makes its sandboxes: `jail` or `docker`.
     pub backend: &'static str,

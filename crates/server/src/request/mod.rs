@@ -28,6 +28,7 @@ pub use files::{
     FileEntry, ListDir, ListDirAnswer, Listed, MakeDirectory, Move, ReadFile, ReadFileAnswer,
     Remove, Stat, WriteFile,
 };
+pub(crate) use install::check_packages;
 pub use install::{Install, Manager};
 pub use lifecycle::{
     Create, Created, Delete, Done, Extend, Get, List, ListAnswer, Pause, PoolAnswer,

@@ -247,6 +247,7 @@ impl Unpacking {
             match self.reader.next(&mut bytes).map_err(no_archive)? {
                 Step::More => return Ok(()),
                 Step::Member(member) => self.member(member).await.map_err(refused)?,
+                Step::Other(_, what) => return Err(no_archive(TarError::Kind(what))),
                 Step::Data(data) => {
                     if let Some(file) = &mut self.file {
                         file.write(&data).await.map_err(refused)?;

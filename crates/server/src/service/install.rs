@@ -65,37 +65,39 @@ impl Service {
     }
 }
 
-/// What installs them. Variables rather than options: an older manager passes over those that
-/// it does not know.
+/// Variables that keep a manager to what it was asked for. Variables rather than options: an
+/// older manager passes over those that it does not know.
+pub(crate) fn quiet(manager: Manager) -> &'static [(&'static str, &'static str)] {
+    match manager {
+        Manager::Pip => &[
+            ("PIP_CONFIG_FILE", "/dev/null"),
+            ("PIP_EXTRA_INDEX_URL", ""),
+            ("PIP_BREAK_SYSTEM_PACKAGES", "1"),
+            ("PIP_NO_INPUT", "1"),
+            ("PIP_NO_CACHE_DIR", "1"),
+            ("PIP_NO_WARN_SCRIPT_LOCATION", "1"),
+            ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
+            ("PIP_PROGRESS_BAR", "off"),
+        ],
+        Manager::Npm => &[
+            ("npm_config_cache", "/tmp/.npm"),
+            ("npm_config_audit", "false"),
+            ("npm_config_fund", "false"),
+            ("npm_config_update_notifier", "false"),
+            ("npm_config_progress", "false"),
+        ],
+    }
+}
+
+/// What installs them.
 fn command(install: Install, index: &PackageIndex) -> Exec {
     let (command, own): (&[&str], &[(&str, &str)]) = match install.manager {
-        Manager::Pip => (
-            &["python3", "-m", "pip", "install", "--"],
-            &[
-                ("PIP_CONFIG_FILE", "/dev/null"),
-                ("PIP_EXTRA_INDEX_URL", ""),
-                // The user's packages are in the workspace, where Python looks for them.
-                ("PIP_USER", "1"),
-                ("PIP_BREAK_SYSTEM_PACKAGES", "1"),
-                ("PIP_NO_INPUT", "1"),
-                ("PIP_NO_CACHE_DIR", "1"),
-                ("PIP_NO_WARN_SCRIPT_LOCATION", "1"),
-                ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
-                ("PIP_PROGRESS_BAR", "off"),
-            ],
-        ),
-        Manager::Npm => (
-            &["npm", "install", "--"],
-            &[
-                ("npm_config_cache", "/tmp/.npm"),
-                ("npm_config_audit", "false"),
-                ("npm_config_fund", "false"),
-                ("npm_config_update_notifier", "false"),
-                ("npm_config_progress", "false"),
-            ],
-        ),
+        // The user's packages are in the workspace, where Python looks for them.
+        Manager::Pip => (&["python3", "-m", "pip", "install", "--"], &[("PIP_USER", "1")]),
+        Manager::Npm => (&["npm", "install", "--"], &[]),
     };
-    let own = own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let own = quiet(install.manager).iter().chain(own);
+    let own = own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Exec {
         id: install.id,
         cmd: command.iter().map(|word| (*word).to_owned()).chain(install.packages).collect(),

@@ -14,6 +14,7 @@ use crate::request::{
     Create, Created, Done, Extend, List, ListAnswer, NetworkPolicy, OnExpiry, PoolAnswer,
     ResourceLimits, SandboxAnswer, TemplateAnswer, TemplatesAnswer,
 };
+use crate::roots::Files;
 use crate::rpc::{Kind, Refusal};
 
 /// How long a caller waits for the removal of a sandbox; it goes on after that.
@@ -193,10 +194,12 @@ impl Service {
                 language: template.language,
                 description: template.description.clone(),
                 // Where on the host is nobody's business who asks.
-                root: match template.recipe.root {
-                    Root::Host => "host",
-                    Root::Directory(_) => "directory",
-                    Root::Image(_) => "image",
+                root: match (&template.origin.files, &template.recipe.root) {
+                    (Some(Files::Dockerfile(_)), _) => "dockerfile",
+                    (Some(Files::Archive(_) | Files::Layout(_)), _) => "archive",
+                    (None, Root::Host) => "host",
+                    (None, Root::Directory(_)) => "directory",
+                    (None, Root::Image(_)) => "image",
                 },
                 backend: self.registry.backend.name(),
                 network: NetworkPolicy::of(&template.recipe.policy.network),

@@ -29,6 +29,7 @@ use crate::store::{Contents, Store};
 use crate::webhook::Sender;
 
 pub(crate) use events::{Event, Events, told};
+pub(crate) use install::quiet;
 pub use install::{PackageIndex, PackageIndexes};
 pub(crate) use processes::{Owned, Session};
 

@@ -41,7 +41,7 @@ impl Folder {
 }
 
 /// Makes the folder, if it is not there, and looks at whose it is.
-pub(super) fn make(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn make(path: &Path) -> Result<(), StoreError> {
     let failed = |source| StoreError::Folder { path: path.display().to_string(), source };
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(failed)?;

@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) use contents::{Contents, Writing, next_piece};
 pub(crate) use executions::{End, Execution, Wanted};
 pub(crate) use expiries::ExpiryRow;
-pub(crate) use folder::Folder;
+pub(crate) use folder::{Folder, make as make_folder};
 pub use keys::{KeyInfo, NewKey, create_key, list_keys, revoke_key};
 pub(crate) use keys::{Known, id_of, milliseconds, time};
 pub(crate) use sandboxes::{ProcessRow, SandboxRow};

@@ -7,7 +7,7 @@
 mod read;
 mod write;
 
-pub(crate) use read::{Reader, Step};
+pub(crate) use read::{Reader, Step, is_inside};
 pub(crate) use write::{END, head, padding};
 
 /// What an archive is made of.

@@ -22,6 +22,8 @@ const SHOWN: usize = 100;
 pub(crate) enum Step {
     /// A member. A file's data follows, and then [`Step::Whole`].
     Member(Member),
+    /// A member that is no file, directory or link, and what it is.
+    Other(String, &'static str),
     /// Data of the file.
     Data(Bytes),
     /// The file is complete.
@@ -39,6 +41,8 @@ pub(crate) struct Reader {
     target: Option<String>,
     size: Option<u64>,
     is_first: bool,
+    /// The member that was begun last, for who tells what is wrong with it.
+    at: String,
 }
 
 #[derive(Debug)]
@@ -53,7 +57,20 @@ enum State {
 impl Reader {
     pub(crate) fn new() -> Self {
         let state = State::Head(Vec::new());
-        Self { state, path: None, target: None, size: None, is_first: true }
+        Self { state, path: None, target: None, size: None, is_first: true, at: String::new() }
+    }
+
+    /// The name of the member that was begun last, cut, as the archive has it.
+    pub(crate) fn at(&self) -> &str {
+        &self.at
+    }
+
+    /// Passes over the data of the file that was told last; answers how many bytes of it the
+    /// reader is not to be given.
+    pub(crate) fn pass_over(&mut self) -> u64 {
+        let State::Data { left, pad } = self.state else { return 0 };
+        self.state = State::Padding(pad);
+        left
     }
 
     /// Takes from the input what the next step needs.
@@ -112,8 +129,8 @@ impl Reader {
                     self.is_first = false;
                     if block.iter().all(|byte| *byte == 0) {
                         self.state = State::End;
-                    } else if let Some(member) = self.block(&block)? {
-                        return Ok(Step::Member(member));
+                    } else if let Some(step) = self.block(&block)? {
+                        return Ok(step);
                     }
                 }
             }
@@ -129,7 +146,7 @@ impl Reader {
     }
 
     /// A block that is a head. None: it tells of the next one.
-    fn block(&mut self, block: &[u8]) -> Result<Option<Member>, TarError> {
+    fn block(&mut self, block: &[u8]) -> Result<Option<Step>, TarError> {
         let sum = |byte: (usize, &u8)| match byte {
             (148..156, _) => u64::from(b' '),
             (_, byte) => u64::from(*byte),
@@ -149,6 +166,7 @@ impl Reader {
         }
         let given = (self.path.take(), self.target.take(), self.size.take());
         let path = given.0.map_or_else(|| name(block), Ok)?;
+        self.at = shown(&path);
         let target = || given.1.map_or_else(|| text(&block[157..257]), Ok);
         let size = given.2.unwrap_or(size);
         let kind = match flag {
@@ -158,8 +176,8 @@ impl Reader {
             0 | b'0' | b'7' => Kind::File(size),
             b'1' => Kind::Same(inside(&target()?)?),
             b'2' => Kind::Link(whole(target()?)?),
-            b'3' | b'4' => return Err(TarError::Kind("a device")),
-            b'6' => return Err(TarError::Kind("a pipe")),
+            b'3' | b'4' => return Ok(Some(Step::Other(inside(&path)?, "a device"))),
+            b'6' => return Ok(Some(Step::Other(inside(&path)?, "a pipe"))),
             b'S' => return Err(TarError::Kind("a sparse file")),
             _ => return Err(TarError::Kind("a member of an unknown kind")),
         };
@@ -173,7 +191,7 @@ impl Reader {
         }
         let mode = u32::try_from(number(&block[100..108])? & u64::from(PERMISSIONS));
         let modified = number(&block[136..148]).unwrap_or(0);
-        Ok(Some(Member { path, kind, mode: mode.unwrap_or(0), modified }))
+        Ok(Some(Step::Member(Member { path, kind, mode: mode.unwrap_or(0), modified })))
     }
 
     /// A header that tells of the next member.
@@ -284,6 +302,11 @@ fn inside(path: &str) -> Result<String, TarError> {
     Ok(parts.join("/"))
 }
 
+/// Whether a path stays below the directory that it begins at, written in the one way.
+pub(crate) fn is_inside(path: &str) -> bool {
+    inside(path).is_ok_and(|found| found == path && !found.is_empty())
+}
+
 fn shown(text: &str) -> String {
     text.chars().take(SHOWN).collect()
 }
@@ -304,6 +327,7 @@ mod tests {
             loop {
                 match reader.next(&mut input)? {
                     Step::Member(member) => found.push((member, Vec::new())),
+                    Step::Other(_, what) => return Err(TarError::Kind(what)),
                     Step::Data(bytes) => found.last_mut().unwrap().1.extend_from_slice(&bytes),
                     Step::Whole => {}
                     Step::More => break,

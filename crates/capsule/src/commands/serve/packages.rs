@@ -15,7 +15,7 @@ const CERTIFICATES: [&str; 4] =
     ["PIP_CERT", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "npm_config_cafile"];
 
 /// Reads the options.
-pub(super) fn indexes(
+pub(crate) fn indexes(
     given: &[String],
     hosts: &[String],
     variable: &dyn Fn(&str) -> Option<String>,
