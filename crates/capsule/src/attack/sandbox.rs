@@ -111,6 +111,7 @@ impl Target {
             limits: task.limits.clone(),
             policy: task.policy.clone(),
             require: task.require.clone(),
+            volumes: Vec::new(),
         };
         let made = tokio::time::timeout(PATIENCE, self.sandboxes.create(&name, &recipe)).await;
         let sandbox = made.map_err(|_| late("made"))??;

@@ -118,7 +118,13 @@ fn recipe(job: &Job<'_>) -> Result<Recipe, Failure> {
         environment: of_template.environment.clone(),
         seccomp: SeccompProfile::Default,
     };
-    Ok(Recipe { root: job.template.recipe.root.clone(), limits, policy, require: Vec::new() })
+    Ok(Recipe {
+        root: job.template.recipe.root.clone(),
+        limits,
+        policy,
+        require: Vec::new(),
+        volumes: Vec::new(),
+    })
 }
 
 fn program(job: &Job<'_>) -> Program {
