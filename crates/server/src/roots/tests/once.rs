@@ -11,7 +11,7 @@ use capsule_spec::{ErrorCode, Failure, Limits, Policy};
 
 use super::*;
 use crate::Template;
-use crate::request::Language;
+use crate::request::{Language, OnExpiry};
 use crate::roots::{Cache, Files, Origin, Progress, State, Workshop};
 use crate::service::PackageIndexes;
 
@@ -34,9 +34,11 @@ fn template(files: Option<Files>) -> Template {
             limits: Limits::default(),
             policy: Policy::default(),
             require: Vec::new(),
+            volumes: Vec::new(),
         },
         language: Language::Shell,
         description: None,
+        on_expiry: OnExpiry::Delete,
         pool: 0,
         origin: Origin { files, ..Origin::default() },
     }
