@@ -150,7 +150,7 @@ fn no_spare_outlives_its_server() {
     own.kill();
     assert_eq!(backend.living().len(), 3);
     let own = Own::start(data.path(), &backend, |settings| settings.keep_sandboxes = true);
-    assert_eq!(backend.living(), [kept.clone()], "swept");
+    assert_eq!(backend.living(), std::slice::from_ref(&kept), "swept");
     assert_eq!(own.site.shell(&kept, "cat file"), "kept\n");
     assert!(own.stop());
     // Sandboxes can be kept; spares are not.

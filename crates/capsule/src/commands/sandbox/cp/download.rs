@@ -34,7 +34,7 @@ pub(super) fn copy(
     let from = if from.is_empty() { "/workspace" } else { from };
     let mut copy = Copy { client, id, copied };
     if to == "-" {
-        return copy.to_standard_output(from);
+        return copy.pour_out(from);
     }
     let here = Path::new(to);
     let is_here = here.is_dir();
@@ -60,7 +60,7 @@ pub(super) fn copy(
         // A device or a pipe is written to, not replaced.
         let into =
             File::options().write(true).open(here).map_err(|error| unwritable(to, &error))?;
-        return copy.into_open(from, into);
+        return copy.fill(from, into);
     }
     let landing = Landing::open(folder).map_err(|error| unwritable(to, &error))?;
     match is_folder {
@@ -73,7 +73,7 @@ pub(super) fn copy(
 }
 
 impl Copy<'_> {
-    fn to_standard_output(&mut self, from: &str) -> Result<(), Failure> {
+    fn pour_out(&mut self, from: &str) -> Result<(), Failure> {
         let (_, mut body) = self.client.download(self.id, from)?;
         let copied = io::copy(&mut body, &mut io::stdout().lock());
         self.copied.bytes += copied.map_err(|error| unwritable("-", &error))?;
@@ -81,7 +81,7 @@ impl Copy<'_> {
         Ok(())
     }
 
-    fn into_open(&mut self, from: &str, mut into: File) -> Result<(), Failure> {
+    fn fill(&mut self, from: &str, mut into: File) -> Result<(), Failure> {
         let (size, body) = self.client.download(self.id, from)?;
         self.fill(from, size, body, &mut into)
     }

@@ -57,7 +57,7 @@ impl Progress {
         match self.total {
             None => format!("{}  {}  {rate}/s", self.name, size(self.done)),
             Some(total) => {
-                let share = if total == 0 { 100 } else { self.done.saturating_mul(100) / total };
+                let share = self.done.saturating_mul(100).checked_div(total).unwrap_or(100);
                 let full = usize::try_from(share / 5).unwrap_or(0).min(20);
                 let bar = format!("{}{}", "#".repeat(full), ".".repeat(20 - full));
                 let (done, total) = (size(self.done), size(total));
