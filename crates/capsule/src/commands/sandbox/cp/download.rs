@@ -60,7 +60,7 @@ pub(super) fn copy(
         // A device or a pipe is written to, not replaced.
         let into =
             File::options().write(true).open(here).map_err(|error| unwritable(to, &error))?;
-        return copy.fill(from, into);
+        return copy.take_into(from, into);
     }
     let landing = Landing::open(folder).map_err(|error| unwritable(to, &error))?;
     match is_folder {
@@ -81,7 +81,7 @@ impl Copy<'_> {
         Ok(())
     }
 
-    fn fill(&mut self, from: &str, mut into: File) -> Result<(), Failure> {
+    fn take_into(&mut self, from: &str, mut into: File) -> Result<(), Failure> {
         let (size, body) = self.client.download(self.id, from)?;
         self.fill(from, size, body, &mut into)
     }
