@@ -221,9 +221,9 @@ test("what is pasted cannot end its brackets", async () => {
     await page.grantClipboard();
     await prompt(page);
     await page.type(
-      "clear; printf '\\033[?2004h'; stty -icanon -echo; head -c 22 | od -An -c | tr -d ' \\n'; echo; stty sane\n",
+      "clear; printf '\\033[?2004h'; stty -icanon -echo; echo at-$((1 + 1)); head -c 22 | od -An -c | tr -d ' \\n'; echo; stty sane\n",
     );
-    await page.until(() => !document.querySelector(".xterm-rows").textContent.includes("stty"));
+    await shows(page, "at-2");
     await page.evaluate(() => {
       const data = new DataTransfer();
       data.setData("text/plain", "ls\u001b[201~\nrm");

@@ -214,6 +214,9 @@ def test_control_c_ends_the_task_and_not_the_worker() -> None:
     code = (
         FIRST
         + f"""
+    import signal
+    # Whoever runs the tests in the background may have it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         run_sync(source={LOOP!r})
     except KeyboardInterrupt:
