@@ -30,10 +30,10 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
     Attempt {
         name: "guessed-keys",
         family: FAMILY,
-        tries: "guess keys: parts, neighbours and mixtures of real ones, and hundreds more",
+        tries: "guess keys: parts, neighbours and mixtures of real ones, and dozens more",
         access: Access::Keys,
         options: &["--rate", "100000"],
-        without: Without::Keys,
+        without: Without::Nothing,
         play: guessed_keys,
     },
     Attempt {
@@ -141,11 +141,12 @@ fn guessed_keys(scene: &Scene, tries: &mut Tries) -> io::Result<()> {
     }
     let id = mine.split('_').nth(1).unwrap_or_default();
     let mut through = 0;
-    for number in 0_u32..300 {
+    // Each wrong one is answered late.
+    for number in 0_u32..24 {
         let status = ask(format!("cap_{id}_{number:064x}"))?;
         through += u32::from(status != 401);
     }
-    tries.expect("300 guesses", through == 0, format!("{through} were not refused"));
+    tries.expect("24 guesses", through == 0, format!("{through} were not refused"));
     Ok(())
 }
 

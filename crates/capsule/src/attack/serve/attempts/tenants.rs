@@ -74,7 +74,7 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
 /// Of a method, parameters that are in order but for the sandbox; none for those that name no
 /// sandbox, or answer with nothing.
 fn parameters(method: &str) -> Option<Value> {
-    Some(match method.rsplit('.').next().unwrap_or_default() {
+    Some(match method.strip_prefix("sandbox.")?.rsplit('.').next().unwrap_or_default() {
         "exec" | "execStream" | "start" => json!({ "cmd": ["true"] }),
         "runCode" => json!({ "code": "true" }),
         "batch" => json!({ "commands": [{ "cmd": ["true"] }] }),
