@@ -214,14 +214,7 @@ export interface FileEntry extends Listed {
 }
 
 /** How an execution was asked for. */
-export type ExecutionKind =
-  | "exec"
-  | "code"
-  | "batch"
-  | "install"
-  | "stream"
-  | "start"
-  | "terminal";
+export type ExecutionKind = "exec" | "code" | "batch" | "install" | "stream" | "start" | "terminal";
 
 /** An execution of the past. */
 export interface LogEntry {

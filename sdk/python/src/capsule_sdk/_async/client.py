@@ -189,9 +189,7 @@ class AsyncCapsuleClient:
         deadline_ms: float | None = None,
     ) -> Sequence[LogEntry]:
         """Executions of the past, newest first; of one sandbox, which may have ended, or of all."""
-        params = without_none(
-            id=id, contains=contains, failed=failed, kind=kind, limit=limit, before=before
-        )
+        params = without_none(id=id, contains=contains, failed=failed, kind=kind, limit=limit, before=before)
         told = await self.call("sandbox.v1.logs", params, deadline_ms=deadline_ms)
         return listed(LogEntry, told, "executions")
 
