@@ -436,6 +436,7 @@ fn every_code_has_a_cause_here() {
         include_str!("errors.rs"),
         include_str!("../tasks/errors.rs"),
         include_str!("../serve/errors.rs"),
+        include_str!("../serve/volumes.rs"),
         include_str!("../containers/own.rs"),
         include_str!("wasm.rs"),
     ];

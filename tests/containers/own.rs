@@ -187,7 +187,7 @@ fn a_dockerfile_is_a_template_of_both_kinds() {
     let write = |name: &str, text: &str| std::fs::write(path(name), text).unwrap();
     write("mark", "built\n");
     write("left.log", "x");
-    write(".dockerignore", "*.log\n");
+    write(".dockerignore", "*.log\ndata\n");
     write("capsule.toml", "[templates.own]\ndockerfile = \"Dockerfile\"\n");
     let dockerfile = format!("FROM {}\nCOPY . /built\nENV GREETING=hello\n", engine().image);
     write("Dockerfile", &dockerfile);

@@ -53,41 +53,6 @@ fn e1017_unknown_snapshot() {
 }
 
 #[test]
-fn e1018_unknown_volume() {
-    let volumes = json!([{ "volume": "none", "path": "/data" }]);
-    refused(
-        &Serve::start(&[]),
-        "create",
-        json!({ "template": "shell", "volumes": volumes }),
-        "E1018",
-    );
-}
-
-#[test]
-fn e2012_volume_of_a_server_that_may_not_mount() {
-    let serve = Serve::unprivileged();
-    let params = json!({ "name": "v", "size_bytes": 16 << 20 });
-    let refused = serve.call("volume.v1.create", params).unwrap_err();
-    assert_eq!((refused.code, &*refused.error_code), (-32003, "E2012"), "{}", refused.message);
-    assert_eq!(serve.call("volume.v1.list", json!({})).unwrap()["volumes"], json!([]));
-    let left = std::fs::read_dir(serve.data.join("jails/volumes")).unwrap().count();
-    assert_eq!(left, 0, "nothing is left");
-}
-
-#[test]
-fn e3017_volume_that_a_sandbox_has() {
-    let serve = Serve::start(&[]);
-    if !crate::volumes::made(&serve, "v") {
-        return;
-    }
-    let volumes = json!([{ "volume": "v", "path": "/data", "mode": "ro" }]);
-    let id = serve.create_with(json!({ "template": "shell", "volumes": volumes }));
-    serve.call("sandbox.v1.pause", json!({ "id": id })).unwrap();
-    let refused = serve.call("volume.v1.delete", json!({ "name": "v" })).unwrap_err();
-    assert_eq!((refused.code, &*refused.error_code), (-32012, "E3017"), "{}", refused.message);
-}
-
-#[test]
 fn e1020_archive_that_leads_out() {
     let folder = tempfile::tempdir().unwrap();
     let inside = folder.path().join("inside");

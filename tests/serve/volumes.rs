@@ -100,3 +100,35 @@ fn a_killed_server_leaves_volumes_to_the_next_one() {
     let check = std::process::Command::new("e2fsck").arg("-fn").arg(image.path()).output().unwrap();
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
 }
+
+#[test]
+fn e1018_unknown_volume() {
+    let volumes = json!([{ "volume": "none", "path": "/data" }]);
+    let params = json!({ "template": "shell", "volumes": volumes });
+    let refused = Serve::start(&[]).call("sandbox.v1.create", params).unwrap_err();
+    assert_eq!(refused.error_code, "E1018", "{}", refused.message);
+}
+
+#[test]
+fn e2012_volume_of_a_server_that_may_not_mount() {
+    let serve = Serve::unprivileged();
+    let params = json!({ "name": "v", "size_bytes": 16 << 20 });
+    let refused = serve.call("volume.v1.create", params).unwrap_err();
+    assert_eq!((refused.code, &*refused.error_code), (-32003, "E2012"), "{}", refused.message);
+    assert_eq!(serve.call("volume.v1.list", json!({})).unwrap()["volumes"], json!([]));
+    let left = std::fs::read_dir(serve.data.join("jails/volumes")).unwrap().count();
+    assert_eq!(left, 0, "nothing is left");
+}
+
+#[test]
+fn e3017_volume_that_a_sandbox_has() {
+    let serve = Serve::start(&[]);
+    if !made(&serve, "v") {
+        return;
+    }
+    let volumes = json!([{ "volume": "v", "path": "/data", "mode": "ro" }]);
+    let id = serve.create_with(json!({ "template": "shell", "volumes": volumes }));
+    serve.call("sandbox.v1.pause", json!({ "id": id })).unwrap();
+    let refused = serve.call("volume.v1.delete", json!({ "name": "v" })).unwrap_err();
+    assert_eq!((refused.code, &*refused.error_code), (-32012, "E3017"), "{}", refused.message);
+}

@@ -236,7 +236,9 @@ async fn killing_a_tree_leaves_none_of_it_and_all_others() {
         within(5, process.signal(libc::SIGKILL, Reach::Tree)).await.unwrap();
         let took = started.elapsed();
         let said = finish(&process).await;
-        assert_eq!(said.ended.signal, Some(9), "{script}");
+        // gVisor may tell a group that lost its parents (SIGHUP) before it is killed.
+        let signals = if crate::backend::is_gvisor() { &[9, 1][..] } else { &[9] };
+        assert!(said.ended.signal.is_some_and(|signal| signals.contains(&signal)), "{script}");
         drop(process);
         place::settles(&sandbox, init, before).await;
         assert!(took < Duration::from_millis(300), "{took:?} {script}");
