@@ -49,7 +49,7 @@ test("commands and output are text", async () => {
   });
   await on.page("#/log", async (page) => {
     await page.click(".execution summary");
-    await page.sees("<img src=x onerror=");
+    await page.until(() => document.querySelector("pre"));
     const [first] = await page.evaluate(() =>
       Array.from(document.querySelectorAll("pre"), (one) => one.textContent),
     );
