@@ -44,7 +44,9 @@ async fn many_commands_one_after_the_other_and_at_once() {
         let said = run(&sandbox, &program(&["echo", &number.to_string()])).await;
         assert_eq!(said.out, format!("{number}\n"));
     }
-    let all: Vec<_> = (0..30)
+    // In gVisor more processes than there may be for a moment end all of them.
+    let at_once = if crate::backend::is_gvisor() { 10 } else { 30 };
+    let all: Vec<_> = (0..at_once)
         .map(|number| {
             let sandbox = sandbox.clone();
             tokio::spawn(async move {
