@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the guests that the binary carries, and prints the folder that they are in.
+# Builds what the binary carries, the guests and the program that bundles, and prints the
+# folder that they are in.
 #
 # Each is named after everything that goes into it, so it is built once; the folder is
 # named after all of them.
@@ -50,14 +51,23 @@ build_javascript() {
   (cd "$work/javascript" && timeout 300 node build.js "$work/wit" "$work/javascript.wasm" >&2)
 }
 
-# make LANGUAGE KEY: the guest, as a file of the store.
+# With `-p capsule` its libraries are the same ones, and so are built once.
+build_bundle() {
+  local target=x86_64-unknown-linux-musl
+  env -u CAPSULE_RUNTIMES cargo build --quiet --locked --release --target "$target" \
+    -p capsule -p capsule-bundle --bin capsule-bundle >&2
+  cp "$CARGO_TARGET_DIR/$target/release/capsule-bundle" "$work/capsule-bundle"
+}
+
+# make NAME FILE KEY: what `build_NAME` leaves as FILE, as a file of the store.
 make() {
-  local made="$store/$1-$2.wasm"
+  local made="$store/$3-$2"
   if [ ! -e "$made" ]; then
-    echo "guests: building the $1 runtime" >&2
+    echo "guests: building $2" >&2
     "build_$1"
-    mv "$work/$1.wasm" "$made"
+    mv "$work/$2" "$made"
   fi
+  ln -f "$made" "$folder/$2"
 }
 
 python="$({
@@ -72,7 +82,13 @@ javascript="$({
   listed guests/wit '*.wit'
   listed guests/javascript '*.js' '*.wit' '*.json'
 } | xargs -0 sha256sum | sha256sum | cut -c 1-12)"
-folder="$store/$python-$javascript"
+bundle="$({
+  printf '%s\0' guests/build.sh Cargo.toml Cargo.lock
+  listed crates/bundle/src "*.rs"
+  printf "%s\0" crates/bundle/Cargo.toml
+  for crate in spec backend init jail; do listed "crates/$crate/src" '*'; done
+} | xargs -0 sha256sum | sha256sum | cut -c 1-12)"
+folder="$store/$python-$javascript-$bundle"
 
 if [ ! -e "$folder/.whole" ]; then
   mkdir -p "$store"
@@ -82,11 +98,10 @@ fi
 if [ ! -e "$folder/.whole" ]; then
   work="$(mktemp -d "${TMPDIR:-/tmp}/capsule-guests.XXXXXX")"
   trap 'rm -rf "$work"' EXIT
-  make python "$python"
-  make javascript "$javascript"
   mkdir -p "$folder"
-  ln -f "$store/python-$python.wasm" "$folder/python.wasm"
-  ln -f "$store/javascript-$javascript.wasm" "$folder/javascript.wasm"
+  make python python.wasm "$python"
+  make javascript javascript.wasm "$javascript"
+  make bundle capsule-bundle "$bundle"
   : >"$folder/.whole"
   # Older ones would only fill the disk.
   find "$store" -mindepth 1 -maxdepth 1 ! -path "$folder" ! -name lock -mtime +7 -exec rm -rf {} +

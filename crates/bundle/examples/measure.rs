@@ -1,7 +1,7 @@
 //! How long a program takes to become one script: made, and found in the cache.
 //!
 //! `cargo run --release -p capsule-bundle --example measure -- FOLDER ENTRY [PROGRAM]`; PROGRAM
-//! is the process that bundles: `capsule-bundle` beside this example, or `capsule` itself.
+//! is the process that bundles: by default `capsule-bundle` beside this example.
 #![allow(clippy::print_stdout, reason = "it is what an example does")]
 
 use std::ffi::OsString;
@@ -22,13 +22,11 @@ fn main() {
         .ok()
         .and_then(|path| Some(path.parent()?.parent()?.join("capsule-bundle")));
     let program = rest.first().map(PathBuf::from).or(beside).unwrap_or_default();
-    let name = program.file_name().is_some_and(|name| name == "capsule");
-    let verb: Vec<OsString> = if name { vec!["bundle-sources".into()] } else { Vec::new() };
     let root = Path::new(folder).canonicalize().unwrap_or_default();
     let place = Place { root, entry: entry.to_string_lossy().into_owned(), text: None };
     let cache = std::env::temp_dir().join(format!("capsule-measure-{}", std::process::id()));
-    let made = Bundler::new(program.clone(), verb.clone(), None);
-    let kept = Bundler::new(program, verb, Some(cache.clone()));
+    let made = Bundler::new(program.clone(), None);
+    let kept = Bundler::new(program, Some(cache.clone()));
     for (what, bundler) in [("made", &made), ("kept", &kept)] {
         let mut times: Vec<Duration> = (0..=TIMES)
             .filter_map(|_| {

@@ -1,6 +1,5 @@
 //! A program as one script: from the cache, or made now.
 
-use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -9,12 +8,12 @@ use std::sync::OnceLock;
 use rustix::fs::{Mode, OFlags};
 
 use crate::cache::{Cache, Stored};
-use crate::compile::Compiled;
 use crate::error::BundleError;
-use crate::folder::Holding;
 use crate::helper::{Helper, Running};
+use crate::holding::Holding;
 use crate::limits::Allowance;
 use crate::map::Map;
+use crate::order::Compiled;
 use crate::place::Place;
 use crate::problem::Problem;
 
@@ -55,12 +54,11 @@ enum State {
 }
 
 impl Bundler {
-    /// Bundles are made by a process of their own: `program` with `arguments` and one more,
-    /// which it passes to [`crate::serve`]. They are kept in the folder `cache`, which only
-    /// this user may reach, if there is one.
-    pub fn new(program: PathBuf, arguments: Vec<OsString>, cache: Option<PathBuf>) -> Self {
+    /// Bundles are made by a process of their own: `program` is `capsule-bundle`. They are
+    /// kept in the folder `cache`, which only this user may reach, if there is one.
+    pub fn new(program: PathBuf, cache: Option<PathBuf>) -> Self {
         let allowance = Allowance::default();
-        Self { helper: Helper { program, arguments, allowance }, cache }
+        Self { helper: Helper { program, allowance }, cache }
     }
 
     /// Lets bundling a program take this much, instead of the default.

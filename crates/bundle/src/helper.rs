@@ -1,6 +1,5 @@
-//! The other end of [`crate::child`]: starts the process, hears its answer, ends it.
+//! The other end of the process that bundles: starts the process, hears its answer, ends it.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,16 +12,15 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
-use crate::child::Order;
-use crate::compile::Compiled;
 use crate::error::BundleError;
 use crate::limits::{Allowance, MOST_OUTPUT, STACK};
+use crate::order::{Compiled, Order};
 
-/// The program that is the process: it calls [`crate::serve`] with its last argument.
+/// How the process is started.
 #[derive(Clone, Debug)]
 pub(crate) struct Helper {
+    /// The program that it is: `capsule-bundle`.
     pub(crate) program: PathBuf,
-    pub(crate) arguments: Vec<OsString>,
     pub(crate) allowance: Allowance,
 }
 
@@ -58,7 +56,6 @@ impl Helper {
             serde_json::to_string(&order).map_err(|error| BundleError::Start(error.into()))?;
         let channel = Channel::new(text.is_some()).map_err(BundleError::Start)?;
         let child = Command::new(&self.program)
-            .args(&self.arguments)
             .arg(order)
             // Nothing of the caller's environment can steer the bundler, or is seen by it.
             .env_clear()

@@ -10,7 +10,8 @@
 //!   Bundler::begin ──── a bundle in the cache, and its files say the same? ──▶ Bundle
 //!       │ no
 //!       ▼
-//!   a process of its own (child): limits, one folder, one pipe
+//!   a process of its own (`process`, the program `capsule-bundle`): limits, one folder, one
+//!   pipe, locked down
 //!     folder   files below the root, by openat2; every answer is traced
 //!     resolve  what a specifier means
 //!     plugin   what rolldown asks and is answered
@@ -19,32 +20,29 @@
 //!       ▼
 //!   Bundle ──▶ cache
 //! ```
+//!
+//! This library is who asks. It knows nothing of rolldown, which is larger than all else,
+//! so whoever links it starts as fast as before.
 
 mod bundler;
 mod place;
 
 mod cache;
-mod trace;
-
-mod child;
 mod helper;
-
-mod compile;
-mod folder;
-mod limits;
-mod locate;
-mod plugin;
-mod properties;
-mod resolve;
+mod holding;
 
 mod error;
 mod map;
 mod problem;
 
+pub mod files;
+pub mod limits;
+pub mod order;
+pub mod trace;
+
 pub use bundler::{Begun, Bundle, Bundler};
-pub use child::serve;
 pub use error::BundleError;
 pub use limits::Allowance;
 pub use map::{Map, MapError, Place as Origin};
 pub use place::Place;
-pub use problem::Problem;
+pub use problem::{Problem, visible};

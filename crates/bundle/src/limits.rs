@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 /// Modules that go into one script.
-pub(crate) const MOST_MODULES: u64 = 10_000;
+pub const MOST_MODULES: u64 = 10_000;
 /// Bytes of one file.
-pub(crate) const MOST_OF_A_FILE: u64 = 16 << 20;
+pub const MOST_OF_A_FILE: u64 = 16 << 20;
 /// Bytes of all files that are read.
-pub(crate) const MOST_BYTES: u64 = 96 << 20;
+pub const MOST_BYTES: u64 = 96 << 20;
 /// Questions to the file system: what is there, what does it say.
-pub(crate) const MOST_QUESTIONS: u64 = 1_000_000;
+pub const MOST_QUESTIONS: u64 = 1_000_000;
 /// Bytes of the script, and of its map.
-pub(crate) const MOST_OUTPUT: usize = 64 << 20;
+pub const MOST_OUTPUT: usize = 64 << 20;
 /// The stack of each thread that reads sources: a parser is as deep as what it reads.
-pub(crate) const STACK: usize = 128 << 20;
+pub const STACK: usize = 128 << 20;
 /// Problems that are told.
-pub(crate) const MOST_PROBLEMS: usize = 10;
+pub const MOST_PROBLEMS: usize = 10;
 
 /// What bundling one program may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,7 +27,7 @@ pub struct Problem {
 
 impl Problem {
     /// A problem of a whole file, or of none.
-    pub(crate) fn of(file: &str, message: &str) -> Self {
+    pub fn of(file: &str, message: &str) -> Self {
         Self {
             message: visible(message, MOST_MESSAGE),
             file: visible(file, MOST_MESSAGE),
@@ -39,7 +39,7 @@ impl Problem {
     }
 
     /// A problem at a line (from 1) and column (from 0, in UTF-16 units) of a source.
-    pub(crate) fn at(file: &str, message: &str, source: &str, line: usize, column: usize) -> Self {
+    pub fn at(file: &str, message: &str, source: &str, line: usize, column: usize) -> Self {
         Self {
             line: u32::try_from(line).unwrap_or(u32::MAX),
             column: u32::try_from(column + 1).unwrap_or(u32::MAX),
@@ -49,7 +49,7 @@ impl Problem {
     }
 
     /// A problem at a byte of a source.
-    pub(crate) fn at_offset(file: &str, message: &str, source: &str, offset: u32) -> Self {
+    pub fn at_offset(file: &str, message: &str, source: &str, offset: u32) -> Self {
         let mut offset = (offset as usize).min(source.len());
         while !source.is_char_boundary(offset) {
             offset -= 1;
@@ -68,7 +68,9 @@ impl Problem {
         self
     }
 
-    pub(crate) fn hinted(mut self, hint: Option<&str>) -> Self {
+    /// The same with a word on what to do about it.
+    #[must_use]
+    pub fn hinted(mut self, hint: Option<&str>) -> Self {
         self.hint = hint.unwrap_or_default().to_owned();
         self
     }
@@ -138,7 +140,7 @@ fn visible_width(text: &str, start: usize, end: usize) -> String {
 }
 
 /// Text without characters that a terminal obeys, and not longer than `most`.
-pub(crate) fn visible(text: &str, most: usize) -> String {
+pub fn visible(text: &str, most: usize) -> String {
     let steers = |char: char| {
         (char.is_control() && char != '\t' && char != '\n')
             || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -11,67 +11,76 @@ use serde::{Deserialize, Serialize};
 
 /// What stands at a path, without following a link at its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Nothing, or nothing that can be reached inside of the root.
     Missing,
+    /// A file.
     File,
+    /// A folder.
     Folder,
+    /// A link, and where it points.
     Link(String),
     /// A device, a pipe, a socket.
     Other,
 }
 
 /// The content of a file, as a hash.
-pub(crate) type Hash = [u8; 32];
+pub type Hash = [u8; 32];
 
 /// Changes whenever the thing is written or, for a folder, gets or loses an entry: a user
 /// can set every time of a file but the time of its change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Stamp {
-    pub(crate) device: u64,
-    pub(crate) inode: u64,
-    pub(crate) length: i64,
-    pub(crate) changed: (i64, i64),
+pub struct Stamp {
+    /// What it is on.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+    /// In bytes.
+    pub length: i64,
+    /// When it was changed last: seconds and nanoseconds.
+    pub changed: (i64, i64),
 }
 
 impl Stamp {
     /// Clocks of file systems are coarse: what was changed a moment ago can be changed once
     /// more without a trace. Such a stamp says nothing.
-    pub(crate) fn settled(self, now: i64) -> Option<Self> {
+    pub fn settled(self, now: i64) -> Option<Self> {
         (self.changed.0 + 2 < now).then_some(self)
     }
 }
 
 /// Everything that was asked of one folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Asked {
+pub struct Asked {
     /// The folder's own; with the same one it has the same entries.
     #[serde(rename = "s")]
-    pub(crate) stamp: Option<Stamp>,
+    pub stamp: Option<Stamp>,
     /// What stood under these names.
     #[serde(rename = "k")]
-    pub(crate) kinds: BTreeMap<String, Kind>,
+    pub kinds: BTreeMap<String, Kind>,
     /// What these files said.
     #[serde(rename = "r")]
-    pub(crate) read: BTreeMap<String, Read>,
+    pub read: BTreeMap<String, Read>,
 }
 
 /// A file that was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Read {
+pub struct Read {
+    /// Of what it said.
     #[serde(rename = "h")]
-    pub(crate) hash: Hash,
+    pub hash: Hash,
+    /// With the same one it says the same.
     #[serde(rename = "s")]
-    pub(crate) stamp: Option<Stamp>,
+    pub stamp: Option<Stamp>,
 }
 
 /// All answers, by folder below the root; the root itself is the empty path.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Trace(pub(crate) BTreeMap<String, Asked>);
+pub struct Trace(pub BTreeMap<String, Asked>);
 
 impl Trace {
     /// The files that were read, with the hash of what they said.
-    pub(crate) fn files(&self) -> impl Iterator<Item = (String, Hash)> {
+    pub fn files(&self) -> impl Iterator<Item = (String, Hash)> {
         self.0.iter().flat_map(|(folder, asked)| {
             asked.read.iter().map(move |(name, read)| (join(folder, name), read.hash))
         })
@@ -79,7 +88,7 @@ impl Trace {
 }
 
 /// A path below a folder below the root.
-pub(crate) fn join(folder: &str, name: &str) -> String {
+pub fn join(folder: &str, name: &str) -> String {
     match (folder, name) {
         ("", name) => name.to_owned(),
         (folder, "") => folder.to_owned(),
@@ -88,6 +97,6 @@ pub(crate) fn join(folder: &str, name: &str) -> String {
 }
 
 /// A path as folder and name.
-pub(crate) fn split(path: &str) -> (&str, &str) {
+pub fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }

@@ -42,7 +42,7 @@ pub(crate) struct Capsule {
 
 fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
-    if let Some(code) = bundling::serve(&arguments).or_else(|| worker::serve_guests(&arguments)) {
+    if let Some(code) = worker::serve_guests(&arguments) {
         return code;
     }
     if let [_, role] = &arguments[..]

@@ -33,7 +33,7 @@ pub(crate) fn made_beside<T>(
         return Ok((meanwhile(project)?, None));
     }
     let bounds = bounds(project)?;
-    let bundler = bundling::bundler();
+    let bundler = bundling::bundler()?;
     let begun = bundler.begin(&bounds).map_err(BundleError::into_failure)?;
     let done = meanwhile(project)?;
     let named = |error: BundleError| match is_text {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -289,6 +290,22 @@ pub(crate) fn node_in_a_jail() -> Result<(), String> {
 
 fn node() -> Native {
     Native::node(PathBuf::from("node"))
+}
+
+/// A program that this binary carries, as a file: what `unpack` gives, kept in the user's
+/// cache as the guests are.
+pub(crate) fn carried_program(
+    name: &str,
+    hash: &str,
+    unpack: impl FnOnce() -> io::Result<Vec<u8>>,
+) -> io::Result<PathBuf> {
+    let cache = capsule_wasm::Cache::open(&cache().join("runtimes"))?;
+    let key = format!("{name}-{}", &hash[..16]);
+    let entry = match cache.entry(&key) {
+        Ok(entry) => entry,
+        Err(_) => cache.create_program(&key, name, &unpack()?)?,
+    };
+    Ok(entry.path().join(name))
 }
 
 /// The user's cache: only ever a saving.

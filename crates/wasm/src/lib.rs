@@ -28,4 +28,4 @@ pub use command::{Command, CommandLimits, Seal};
 pub use guest::Runtime;
 pub use layer::{LayerError, Layered, PACKAGES, Packages};
 pub use memory::Recycling;
-pub use runtime::{Language, PrepareError, Prepared, Progress, Stage, StripError};
+pub use runtime::{Cache, Entry, Language, PrepareError, Prepared, Progress, Stage, StripError};

@@ -15,7 +15,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("capsule-docker", &["capsule-spec", "capsule-backend", "capsule-jail"]),
     ("capsule-wasm", &["capsule-spec", "capsule-backend"]),
     ("capsule-engine", &["capsule-spec", "capsule-backend"]),
-    ("capsule-bundle", &["capsule-spec"]),
+    // The process that bundles locks itself down.
+    ("capsule-bundle", &["capsule-spec", "capsule-jail"]),
     ("capsule-server", &["capsule-spec", "capsule-backend"]),
     (
         "capsule",

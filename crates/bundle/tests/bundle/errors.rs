@@ -127,8 +127,7 @@ fn a_program_that_is_not_there_is_told() {
     );
     let (root, entry) = (project.path("gone"), "main.ts".to_owned());
     let gone = capsule_bundle::Place { root, entry, text: None };
-    let bundler =
-        capsule_bundle::Bundler::new(env!("CARGO_BIN_EXE_capsule-bundle").into(), Vec::new(), None);
+    let bundler = capsule_bundle::Bundler::new(env!("CARGO_BIN_EXE_capsule-bundle").into(), None);
     let failure = bundler.bundle(&gone).unwrap_err().into_failure();
     assert_eq!(failure.code, ErrorCode::ProgramNotFound);
 }
@@ -137,7 +136,7 @@ fn a_program_that_is_not_there_is_told() {
 fn a_bundler_that_cannot_be_started_is_told() {
     let project = Project::new(&[("main.ts", "export const main = 1;")]);
     let failure = |program: &str| {
-        let bundler = capsule_bundle::Bundler::new(program.into(), Vec::new(), None);
+        let bundler = capsule_bundle::Bundler::new(program.into(), None);
         bundler.bundle(&project.place("main.ts")).unwrap_err().into_failure()
     };
     assert_eq!(failure("/nowhere/capsule").code, ErrorCode::SystemFailure);

@@ -283,8 +283,7 @@ fn a_bundler_that_is_given_up_is_gone() {
     let long: String =
         (0..400_000).map(|n| format!("export const x{n} = (a: number) => a + {n};\n")).collect();
     let project = Project::new(&[("main.ts", &long)]);
-    let bundler =
-        capsule_bundle::Bundler::new(env!("CARGO_BIN_EXE_capsule-bundle").into(), Vec::new(), None);
+    let bundler = capsule_bundle::Bundler::new(env!("CARGO_BIN_EXE_capsule-bundle").into(), None);
     let place = project.place("main.ts");
     let begun = bundler.begin(&place).unwrap();
     drop(begun);

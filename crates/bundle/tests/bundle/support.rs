@@ -20,11 +20,8 @@ impl Project {
     pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path().join("cache");
-        let bundler = Bundler::new(
-            PathBuf::from(env!("CARGO_BIN_EXE_capsule-bundle")),
-            Vec::new(),
-            Some(cache),
-        );
+        let bundler =
+            Bundler::new(PathBuf::from(env!("CARGO_BIN_EXE_capsule-bundle")), Some(cache));
         let project = Self { folder, bundler };
         std::fs::create_dir(project.root()).unwrap();
         for (name, text) in [

@@ -18,7 +18,7 @@ const WASM: &str = "wasm";
 const SERVE: &str = "serve";
 const DOCKER: &str = "docker";
 
-/// What to attack.
+// What to attack.
 #[derive(Debug, Args)]
 pub(crate) struct Attack {
     /// Attempts to make [default: all]

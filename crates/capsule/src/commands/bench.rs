@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{answer, bench};
 
-/// What to measure.
+// What to measure.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
     /// The suite: jail starts /bin/true in every sandbox that this host has; wasm runs

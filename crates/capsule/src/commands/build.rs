@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::program;
 
-/// What to build.
+// What to build.
 #[derive(Debug, Args)]
 pub(crate) struct Build {
     /// The program; default: the entrypoint of capsule.toml

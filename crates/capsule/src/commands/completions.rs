@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use crate::answer;
 
-/// For which shell, and which of the two programs.
+// For which shell, and which of the two programs.
 #[derive(Debug, Args)]
 pub(crate) struct Completions {
     /// The shell

@@ -11,7 +11,7 @@ use capsule_spec::{Failure, WallState};
 
 use crate::{answer, wire};
 
-/// How to answer.
+// How to answer.
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
     /// Answer with one JSON object

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::serve::data;
 use crate::answer;
 
-/// What to do with the keys of a server.
+// What to do with the keys of a server.
 #[derive(Debug, Args)]
 pub(crate) struct Keys {
     #[command(subcommand)]

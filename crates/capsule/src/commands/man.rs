@@ -11,7 +11,7 @@ use clap_mangen::Man as Page;
 
 use crate::answer;
 
-/// Where to.
+// Where to.
 #[derive(Debug, Args)]
 pub(crate) struct Man {
     /// Write every page into this folder, in place of capsule(1) to stdout
@@ -21,7 +21,9 @@ pub(crate) struct Man {
 
 impl Man {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let capsule = crate::Capsule::command();
+        let mut capsule = crate::Capsule::command();
+        // What each verb takes is otherwise left out until it is called.
+        capsule.build();
         let Some(directory) = self.directory else {
             let mut page = Vec::new();
             write_page(capsule, &mut page)?;
@@ -30,10 +32,13 @@ impl Man {
         };
         fs::create_dir_all(&directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
-        let verbs = capsule.get_subcommands().filter(|verb| !verb.is_hide_set()).map(|verb| {
-            let name = format!("capsule-{}", verb.get_name());
-            verb.clone().name(name)
-        });
+        let verbs = capsule
+            .get_subcommands()
+            .filter(|verb| !verb.is_hide_set() && verb.get_name() != "help")
+            .map(|verb| {
+                let name = format!("capsule-{}", verb.get_name());
+                verb.clone().name(name)
+            });
         let run = capsule_jail::cli::Arguments::command().name("capsule-run");
         for command in verbs.chain([run, capsule.clone()]) {
             let path = directory.join(format!("{}.1", command.get_name()));

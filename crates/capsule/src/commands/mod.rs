@@ -20,7 +20,11 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 /// What to do.
+///
+/// What a verb takes is put together when it is called: all of them take longer than a short
+/// run. Their structs have plain comments, as clap would show others in place of these.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Verb {
     /// Run a command in a jail, as capsule-run does, or a program in WebAssembly: FILE.wasm
     Exec(Box<capsule_jail::cli::Arguments>),
@@ -29,6 +33,10 @@ pub(crate) enum Verb {
     /// Make a program ready to run, or one file
     Build(build::Build),
     /// Run tasks for a program that asks on standard input; what SDKs talk to
+    ///
+    /// Requests come in frames on standard input, answers go in frames to standard output: a
+    /// length of four bytes, big-endian, and as many bytes of JSON. It ends with its standard
+    /// input, and with the process that started it.
     Worker(worker::Worker),
     /// Serve sandboxes that live on, over JSON-RPC and WebSockets
     Serve(serve::Serve),
@@ -74,5 +82,28 @@ impl Verb {
             Self::Completions(completions) => completions.run(),
             Self::Man(man) => man.run(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn what_a_verb_does_is_told_the_same_before_and_after_it_is_put_together() {
+        let short = crate::Capsule::command();
+        let mut whole = crate::Capsule::command();
+        whole.build();
+        for verb in short.get_subcommands().filter(|verb| verb.get_name() != "exec") {
+            let name = verb.get_name();
+            let other = whole.find_subcommand(name).expect("it has the same verbs");
+            assert!(verb.get_about().is_some(), "{name}");
+            assert_eq!(
+                verb.get_about().map(ToString::to_string),
+                other.get_about().map(ToString::to_string),
+                "{name}"
+            );
+        }
+        whole.debug_assert();
     }
 }

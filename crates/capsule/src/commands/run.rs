@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::tree::Tree;
 use crate::{answer, lockdown, program};
 
-/// What to run, and how to tell of it.
+// What to run, and how to tell of it.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// The program; default: the entrypoint of capsule.toml

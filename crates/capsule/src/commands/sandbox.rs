@@ -28,7 +28,7 @@ pub(super) use create::size;
 
 use clap::{Args, Subcommand};
 
-/// What to do with the sandboxes of a server.
+// What to do with the sandboxes of a server.
 #[derive(Debug, Args)]
 pub(crate) struct Sandbox {
     #[command(subcommand)]

@@ -24,7 +24,7 @@ use clap::{Args, ValueEnum};
 use crate::progress::Making;
 use crate::{answer, program, wire};
 
-/// Where to listen, who may come, and how much there may be.
+// Where to listen, who may come, and how much there may be.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// Address to listen on; beyond loopback, callers need an API key

@@ -11,7 +11,7 @@ use super::sandbox::connect::Connect;
 use super::sandbox::table::Table;
 use super::sandbox::text;
 
-/// What to do with the templates of a server.
+// What to do with the templates of a server.
 #[derive(Debug, Args)]
 pub(crate) struct Template {
     #[command(subcommand)]

@@ -11,7 +11,7 @@ use super::sandbox::size;
 use super::sandbox::table::Table;
 use super::sandbox::text;
 
-/// What to do with the volumes of a server.
+// What to do with the volumes of a server.
 #[derive(Debug, Args)]
 pub(crate) struct Volume {
     #[command(subcommand)]

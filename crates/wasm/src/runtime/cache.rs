@@ -1,6 +1,6 @@
-//! The private folder of prepared guests.
+//! The private folder of prepared guests, and of programs that the binary carries.
 //!
-//! Compiled code is machine code that this process will run, so the folder must be
+//! Both are machine code that this user will run, so the folder must be
 //! the user's alone: no link on the way in, mode 0700, files that nobody else can
 //! write. Each entry has a seal: the hash of every file, and what `stat` said when
 //! the hash was last taken. A file whose `stat` differs is hashed again, and one
@@ -16,12 +16,12 @@ use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 /// A folder of entries.
-pub(crate) struct Cache {
+pub struct Cache {
     path: PathBuf,
 }
 
 /// A finished entry.
-pub(crate) struct Entry {
+pub struct Entry {
     folder: OwnedFd,
     pub(crate) path: PathBuf,
     seal: Seal,
@@ -51,7 +51,10 @@ const SEAL: &str = "seal.json";
 
 impl Cache {
     /// Opens the folder, makes it if it is not there.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When it cannot be made, or others can reach into it.
+    pub fn open(path: &Path) -> io::Result<Self> {
         match fs::DirBuilder::new().recursive(true).mode(0o700).create(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
@@ -61,7 +64,10 @@ impl Cache {
     }
 
     /// An entry that is whole and unchanged.
-    pub(crate) fn entry(&self, key: &str) -> io::Result<Entry> {
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn entry(&self, key: &str) -> io::Result<Entry> {
         let path = self.path.join(key);
         let folder = open_private(&path)?;
         let mut text = String::new();
@@ -74,10 +80,22 @@ impl Cache {
 
     /// Makes an entry: whole or not at all. Another process may be first; both made the same.
     pub(crate) fn create(&self, key: &str, files: &[(&str, &[u8])]) -> io::Result<Entry> {
+        self.create_as(key, files, 0o400)
+    }
+
+    /// Makes an entry that is a program.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn create_program(&self, key: &str, name: &str, bytes: &[u8]) -> io::Result<Entry> {
+        self.create_as(key, &[(name, bytes)], 0o500)
+    }
+
+    fn create_as(&self, key: &str, files: &[(&str, &[u8])], mode: u32) -> io::Result<Entry> {
         let temporary = self.path.join(format!(".{key}.{}", std::process::id()));
         let _ = fs::remove_dir_all(&temporary);
         fs::DirBuilder::new().mode(0o700).create(&temporary)?;
-        let made = self.fill(&temporary, files).and_then(|()| {
+        let made = self.fill(&temporary, files, mode).and_then(|()| {
             let target = self.path.join(key);
             match fs::rename(&temporary, &target) {
                 Ok(()) => Ok(()),
@@ -94,13 +112,13 @@ impl Cache {
         self.entry(key)
     }
 
-    fn fill(&self, folder: &Path, files: &[(&str, &[u8])]) -> io::Result<()> {
+    fn fill(&self, folder: &Path, files: &[(&str, &[u8])], mode: u32) -> io::Result<()> {
         let mut seal = Seal::default();
         for (name, bytes) in files {
             let path = folder.join(name);
             let mut file = File::create_new(&path)?;
             file.write_all(bytes)?;
-            file.set_permissions(fs::Permissions::from_mode(0o400))?;
+            file.set_permissions(fs::Permissions::from_mode(mode))?;
             file.sync_all()?;
             let hash = blake3::hash(bytes).to_hex().to_string();
             seal.files.push(Sealed { name: (*name).to_owned(), hash, stat: stat(&file)? });
@@ -112,6 +130,11 @@ impl Cache {
 use std::os::unix::fs::PermissionsExt;
 
 impl Entry {
+    /// Its folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The same entry once more.
     pub(super) fn again(entry: &Self) -> io::Result<Self> {
         let (folder, path, seal) =

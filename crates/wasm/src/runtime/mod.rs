@@ -6,7 +6,7 @@ mod prepare;
 mod strip;
 mod sys;
 
-pub(crate) use cache::Cache;
+pub use cache::{Cache, Entry};
 pub(crate) use engine::{FUEL_SLICE, Threads, compiler, runner};
 pub(crate) use prepare::compatibility;
 pub use prepare::{PrepareError, Prepared, Progress, Stage};

@@ -17,41 +17,17 @@ use rolldown::{
 };
 use rolldown_common::Output;
 use rolldown_error::{BatchedBuildDiagnostic, BuildDiagnostic, DiagnosticOptions, EventKind};
-use serde::{Deserialize, Serialize};
 
-use crate::folder::{Exceeded, Folder, ROOT};
-use crate::limits::{MOST_OUTPUT, MOST_PROBLEMS, STACK};
-use crate::locate;
-use crate::plugin::{Confined, file_of};
-use crate::problem::{Problem, visible};
-use crate::resolve::Resolvers;
-use crate::trace::Trace;
-
-/// What came of it.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Compiled {
-    /// A script.
-    Done {
-        /// The body of a CommonJS module.
-        script: String,
-        /// Source map, revision 3, without the sources.
-        map: String,
-        /// What is odd, and stops nothing.
-        warnings: Vec<Problem>,
-        trace: Trace,
-    },
-    /// The source is wrong.
-    Wrong {
-        problems: Vec<Problem>,
-        /// How many more there are.
-        more: usize,
-    },
-    /// The project is too large.
-    TooLarge { what: String, most: u64 },
-}
+use super::folder::{Exceeded, Folder, ROOT};
+use super::locate;
+use super::plugin::{Confined, file_of};
+use super::resolve::Resolvers;
+use capsule_bundle::limits::{MOST_OUTPUT, MOST_PROBLEMS, STACK};
+use capsule_bundle::order::Compiled;
+use capsule_bundle::{Problem, visible};
 
 /// Bundles the file `entry` of the folder `root`, or the text that stands for it.
-pub(crate) fn compile(
+pub(super) fn compile(
     root: OwnedFd,
     entry: &str,
     text: Option<Vec<u8>>,
@@ -267,7 +243,7 @@ fn warned(diagnostic: &BuildDiagnostic, folder: &Folder) -> Option<Problem> {
             | EventKind::CircularReexportError
     );
     let problem = is_useful.then(|| problem(diagnostic, folder))?;
-    (!crate::resolve::is_packaged(&problem.file)).then_some(problem)
+    (!super::resolve::is_packaged(&problem.file)).then_some(problem)
 }
 
 /// Without what things are called inside.

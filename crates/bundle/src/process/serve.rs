@@ -15,26 +15,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
 use rustix::process::{Resource, Rlimit, Signal};
-use serde::{Deserialize, Serialize};
 
-use crate::compile::compile;
-use crate::limits::STACK;
-
-/// What to bundle.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Order {
-    /// The program's file, below the folder.
-    pub(crate) entry: String,
-    /// How many bytes the program has, if it is text.
-    pub(crate) text: Option<u64>,
-    /// Threads beside the first.
-    pub(crate) threads: usize,
-    /// Address space, in bytes.
-    pub(crate) memory: u64,
-    /// Of the processor.
-    pub(crate) seconds: u64,
-}
+use super::compile::compile;
+use capsule_bundle::limits::STACK;
+use capsule_bundle::order::Order;
 
 /// Serves one order. `seal` is called before anything of the project is read, while there
 /// is one thread: it may take more away from this process. All that has to be left to it
@@ -42,7 +26,7 @@ pub(crate) struct Order {
 ///
 /// # Errors
 /// When this is no such process, or `seal` fails.
-pub fn serve(order: &OsStr, seal: impl FnOnce() -> io::Result<()>) -> io::Result<ExitCode> {
+pub(crate) fn serve(order: &OsStr, seal: impl FnOnce() -> io::Result<()>) -> io::Result<ExitCode> {
     let order = order.to_str().ok_or(io::ErrorKind::InvalidInput)?;
     let order: Order = serde_json::from_str(order)?;
     let root: OwnedFd = io::stdin().as_fd().try_clone_to_owned()?;

@@ -20,10 +20,10 @@ use rolldown_plugin::{
     PluginContext, SharedLoadPluginContext,
 };
 
-use crate::folder::{Folder, ROOT};
-use crate::limits::MOST_MODULES;
-use crate::properties::{self, Properties};
-use crate::resolve::{Resolvers, Target, Unresolved, is_packaged};
+use super::folder::{Folder, ROOT};
+use super::properties::{self, Properties};
+use super::resolve::{Resolvers, Target, Unresolved, is_packaged};
+use capsule_bundle::limits::MOST_MODULES;
 
 /// The ending of a module's id that makes rolldown treat it as an ES module, as Node does
 /// for packages of `"type": "module"`: it knows endings, and would read package.json itself.
@@ -33,34 +33,34 @@ const NOTHING: &str = "\0capsule:nothing:";
 
 /// A specifier that means nothing.
 #[derive(Clone, Debug)]
-pub(crate) struct Miss {
-    pub(crate) importer: String,
-    pub(crate) specifier: String,
-    pub(crate) why: String,
+pub(super) struct Miss {
+    pub(super) importer: String,
+    pub(super) specifier: String,
+    pub(super) why: String,
     /// It is refused even where the program is ready for it to fail.
-    pub(crate) is_refused: bool,
+    pub(super) is_refused: bool,
 }
 
 /// A place in a file that cannot be bundled.
 #[derive(Clone, Debug)]
-pub(crate) struct Fault {
-    pub(crate) file: String,
+pub(super) struct Fault {
+    pub(super) file: String,
     /// In bytes; None if it is about the whole file.
-    pub(crate) offset: Option<u32>,
-    pub(crate) why: String,
-    pub(crate) hint: Option<&'static str>,
+    pub(super) offset: Option<u32>,
+    pub(super) why: String,
+    pub(super) hint: Option<&'static str>,
 }
 
 /// What rolldown is given.
-pub(crate) struct Confined {
+pub(super) struct Confined {
     folder: Arc<Folder>,
     resolvers: Resolvers,
     entry: String,
     /// Whether decorators are those of TypeScript before the standard.
     has_decorators: bool,
     modules: AtomicU64,
-    pub(crate) misses: Mutex<Vec<Miss>>,
-    pub(crate) faults: Mutex<Vec<Fault>>,
+    pub(super) misses: Mutex<Vec<Miss>>,
+    pub(super) faults: Mutex<Vec<Fault>>,
 }
 
 impl std::fmt::Debug for Confined {
@@ -70,7 +70,7 @@ impl std::fmt::Debug for Confined {
 }
 
 impl Confined {
-    pub(crate) fn new(
+    pub(super) fn new(
         folder: Arc<Folder>,
         resolvers: Resolvers,
         entry: &str,
@@ -240,21 +240,21 @@ fn external(name: &str) -> HookResolveIdOutput {
 }
 
 /// What a file is called inside of rolldown.
-pub(crate) fn id_of(path: &str, is_module: bool) -> String {
+pub(super) fn id_of(path: &str, is_module: bool) -> String {
     let follows_package = [".js", ".jsx", ".ts", ".tsx"].iter().any(|end| path.ends_with(end));
     let ending = if is_module && follows_package { MODULE } else { "" };
     format!("{ROOT}/{path}{ending}")
 }
 
 /// The file of an id.
-pub(crate) fn file_of(id: &str) -> Option<&str> {
+pub(super) fn file_of(id: &str) -> Option<&str> {
     let path = id.strip_prefix(ROOT)?.strip_prefix('/')?;
     Some(path.strip_suffix(MODULE).unwrap_or(path))
 }
 
 /// How a file is read, by its ending.
 fn kind_of(path: &str) -> Result<ModuleType, (String, Option<&'static str>)> {
-    let name = crate::trace::split(path).1;
+    let name = capsule_bundle::trace::split(path).1;
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
     Ok(match ending {
         "ts" | "mts" | "cts" => ModuleType::Ts,

@@ -14,11 +14,11 @@ use oxc_resolver::{
 };
 use rolldown_common::ImportKind;
 
-use crate::folder::{Files, Folder, ROOT, below};
+use super::folder::{Files, Folder, ROOT, below};
 
 /// What a specifier means.
 #[derive(Debug)]
-pub(crate) enum Target {
+pub(super) enum Target {
     /// A file below the root.
     File { path: String, is_module: bool, has_side_effects: Option<bool> },
     /// The guest has it.
@@ -29,7 +29,7 @@ pub(crate) enum Target {
 
 /// Why a specifier means nothing.
 #[derive(Debug)]
-pub(crate) enum Unresolved {
+pub(super) enum Unresolved {
     /// There is no such file or package. At run time it may not be missed.
     Missing(String),
     /// It can never be had, whoever asks.
@@ -37,7 +37,7 @@ pub(crate) enum Unresolved {
 }
 
 /// The resolvers of a project: one each for sources and packages, imports and requires.
-pub(crate) struct Resolvers {
+pub(super) struct Resolvers {
     project: [ResolverGeneric<Files>; 2],
     packages: [ResolverGeneric<Files>; 2],
     /// The program is text: it has packages, and no file of the project.
@@ -48,7 +48,7 @@ pub(crate) struct Resolvers {
 const SDK: &str = "@capsule-run/sdk";
 
 impl Resolvers {
-    pub(crate) fn new(folder: Arc<Folder>) -> Self {
+    pub(super) fn new(folder: Arc<Folder>) -> Self {
         let is_text = folder.is_of_text();
         let import = ResolverGeneric::new_with_file_system(Files::new(folder), options("import"));
         let require = import.clone_with_options(options("require"));
@@ -68,7 +68,7 @@ impl Resolvers {
     }
 
     /// The settings of TypeScript that govern a file.
-    pub(crate) fn settings(&self, file: &str) -> Result<Option<Arc<TsConfig>>, String> {
+    pub(super) fn settings(&self, file: &str) -> Result<Option<Arc<TsConfig>>, String> {
         if self.is_text {
             return Ok(None);
         }
@@ -77,12 +77,12 @@ impl Resolvers {
     }
 
     /// The program's own file: the one that is named, whatever stands beside it.
-    pub(crate) fn entry(&self, entry: &str) -> Result<Target, Unresolved> {
+    pub(super) fn entry(&self, entry: &str) -> Result<Target, Unresolved> {
         if self.is_text {
             let path = entry.to_owned();
             return Ok(Target::File { path, is_module: false, has_side_effects: None });
         }
-        let specifier = format!("./{}", crate::trace::split(entry).1);
+        let specifier = format!("./{}", capsule_bundle::trace::split(entry).1);
         self.packages[0]
             .resolve_file(format!("{ROOT}/{entry}"), &specifier)
             .map_err(|error| Unresolved::Missing(described(&error)))
@@ -90,7 +90,7 @@ impl Resolvers {
     }
 
     /// What `specifier` means in the file `importer`, both below the root.
-    pub(crate) fn resolve(
+    pub(super) fn resolve(
         &self,
         importer: &str,
         specifier: &str,
@@ -153,7 +153,7 @@ fn target(found: &Resolution, specifier: &str) -> Result<Target, Unresolved> {
 }
 
 /// Whether a file belongs to a package that was installed.
-pub(crate) fn is_packaged(path: &str) -> bool {
+pub(super) fn is_packaged(path: &str) -> bool {
     path.split('/').any(|part| part == "node_modules")
 }
 

@@ -10,15 +10,15 @@ use oxc::ast_visit::{Visit, walk};
 use oxc::parser::Parser;
 use oxc::span::SourceType;
 
-use crate::plugin::Miss;
-use crate::problem::Problem;
-use crate::resolve::is_packaged;
+use super::plugin::Miss;
+use super::resolve::is_packaged;
+use capsule_bundle::Problem;
 
 /// The problem that a miss is; None where it is none: the import may fail at run time.
 ///
 /// That is so for what is tried (`try { require("x") }`), as Node has it, and for packages,
 /// which name what is optional in many ways: only who comes by there will miss it.
-pub(crate) fn missed(miss: &Miss, source: &str) -> Option<Problem> {
+pub(super) fn missed(miss: &Miss, source: &str) -> Option<Problem> {
     if !miss.is_refused && is_packaged(&miss.importer) {
         return None;
     }

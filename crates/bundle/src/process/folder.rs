@@ -17,13 +17,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use oxc_resolver::{FileMetadata, FileSystem, ResolveError};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::fs::{FileType, OFlags};
 
-use crate::limits::{MOST_BYTES, MOST_OF_A_FILE, MOST_QUESTIONS};
-use crate::trace::{Asked, Hash, Kind, Read, Stamp, Trace, split};
+use capsule_bundle::files::{beneath, hash, kind_in, now, stamp};
+use capsule_bundle::limits::{MOST_BYTES, MOST_OF_A_FILE, MOST_QUESTIONS};
+use capsule_bundle::trace::{Asked, Kind, Read, Trace, split};
 
 /// What the root is called inside of the bundler.
-pub(crate) const ROOT: &str = "/dev/null";
+pub(super) const ROOT: &str = "/dev/null";
 
 /// Links that are followed one after the other, as the kernel has it.
 const MOST_LINKS: usize = 40;
@@ -32,13 +33,13 @@ const MOST_OPEN: usize = 400;
 
 /// A limit that the project went over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Exceeded {
-    pub(crate) what: &'static str,
-    pub(crate) most: u64,
+pub(super) struct Exceeded {
+    pub(super) what: &'static str,
+    pub(super) most: u64,
 }
 
 /// The files below a root.
-pub(crate) struct Folder {
+pub(super) struct Folder {
     root: OwnedFd,
     /// The program, if it is text, and the path at which it is found.
     text: Option<(String, Vec<u8>)>,
@@ -51,7 +52,7 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    pub(crate) fn new(root: OwnedFd) -> Self {
+    pub(super) fn new(root: OwnedFd) -> Self {
         Self {
             root,
             text: None,
@@ -65,12 +66,12 @@ impl Folder {
     }
 
     /// The same with a file more, which hides what is there.
-    pub(crate) fn with_text(self, path: &str, text: Vec<u8>) -> Self {
+    pub(super) fn with_text(self, path: &str, text: Vec<u8>) -> Self {
         Self { text: Some((path.to_owned(), text)), ..self }
     }
 
     /// Whether its program is text.
-    pub(crate) fn is_of_text(&self) -> bool {
+    pub(super) fn is_of_text(&self) -> bool {
         self.text.is_some()
     }
 
@@ -79,7 +80,7 @@ impl Folder {
     }
 
     /// What stands at a path below the root.
-    pub(crate) fn kind(&self, path: &str) -> io::Result<Kind> {
+    pub(super) fn kind(&self, path: &str) -> io::Result<Kind> {
         self.ask()?;
         if self.own(path).is_some() {
             return Ok(Kind::File);
@@ -99,7 +100,7 @@ impl Folder {
     }
 
     /// What a file below the root says. A link at the end of the path is followed.
-    pub(crate) fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+    pub(super) fn read(&self, path: &str) -> io::Result<Vec<u8>> {
         if let Some(text) = self.own(path) {
             return Ok(text.to_vec());
         }
@@ -128,17 +129,17 @@ impl Folder {
     }
 
     /// What was asked so far.
-    pub(crate) fn traced(&self) -> Trace {
+    pub(super) fn traced(&self) -> Trace {
         self.trace().clone()
     }
 
     /// The limit that the project went over, if it did.
-    pub(crate) fn exceeded(&self) -> Option<Exceeded> {
+    pub(super) fn exceeded(&self) -> Option<Exceeded> {
         self.exceeded.get().copied()
     }
 
     /// Notes that a limit is passed; everything that is asked later fails.
-    pub(crate) fn exceed(&self, what: &'static str, most: u64) -> io::Error {
+    pub(super) fn exceed(&self, what: &'static str, most: u64) -> io::Error {
         let exceeded = self.exceeded.get_or_init(|| Exceeded { what, most });
         io::Error::other(format!("{} is over the limit of {}", exceeded.what, exceeded.most))
     }
@@ -213,136 +214,6 @@ impl Folder {
     }
 }
 
-impl Trace {
-    /// Whether the file system below `root` would give the same answers.
-    pub(crate) fn check(&self, root: &OwnedFd) -> Holding {
-        let now = now();
-        let mut renewed = Self::default();
-        for (folder, asked) in &self.0 {
-            match check_folder(root, folder, asked, now) {
-                Some(asked) => renewed.0.insert(folder.clone(), asked),
-                None => return Holding::Broken,
-            };
-        }
-        if renewed == *self { Holding::Unchanged } else { Holding::Touched(renewed) }
-    }
-}
-
-/// The same answers with what their stamps are now; None if there are others.
-fn check_folder(root: &OwnedFd, folder: &str, asked: &Asked, now: i64) -> Option<Asked> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let Ok(open) = beneath(root.as_fd(), folder, flags) else {
-        let is_nothing = asked.kinds.values().all(|kind| *kind == Kind::Missing);
-        return (asked.read.is_empty() && is_nothing).then(|| asked.clone());
-    };
-    let mut renewed = asked.clone();
-    // Each stamp is taken before what it stands for is looked at.
-    let found = stamp(&rustix::fs::fstat(&open).ok()?);
-    if asked.stamp != Some(found) {
-        renewed.stamp = found.settled(now);
-        if asked.kinds.iter().any(|(name, kind)| kind_in(open.as_fd(), name) != *kind) {
-            return None;
-        }
-    }
-    for (name, read) in &mut renewed.read {
-        // What is checked was written by a process that read a stranger's files.
-        if name.contains('/') {
-            return None;
-        }
-        let found = rustix::fs::statat(&open, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        let found = stamp(&found);
-        if read.stamp != Some(found) {
-            read.stamp = found.settled(now);
-            if hash_of(&open, name) != Some(read.hash) {
-                return None;
-            }
-        }
-    }
-    Some(renewed)
-}
-
-/// What has become of the files that a bundle was made of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Holding {
-    /// Nothing was touched.
-    Unchanged,
-    /// Something was touched, and says the same.
-    Touched(Trace),
-    /// They are others.
-    Broken,
-}
-
-/// Seconds of the clock by which files are stamped.
-fn now() -> i64 {
-    rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec
-}
-
-fn hash_of(folder: &OwnedFd, name: &str) -> Option<Hash> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(beneath(folder.as_fd(), name, flags | OFlags::NOFOLLOW).ok()?);
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(MOST_OF_A_FILE + 1).read_to_end(&mut bytes).ok()?;
-    Some(hash(&bytes))
-}
-
-fn hash(bytes: &[u8]) -> Hash {
-    *blake3::hash(bytes).as_bytes()
-}
-
-/// Opens what is below `root`, and stays there.
-pub(crate) fn beneath(
-    root: std::os::fd::BorrowedFd<'_>,
-    path: &str,
-    flags: OFlags,
-) -> io::Result<OwnedFd> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let path = if path.is_empty() { "." } else { path };
-    // The kernel asks to try again when something on the way was renamed meanwhile.
-    for _ in 0..8 {
-        match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
-            Err(rustix::io::Errno::AGAIN) => {}
-            result => return Ok(result?),
-        }
-    }
-    Err(io::ErrorKind::WouldBlock.into())
-}
-
-/// What stands under a name of a folder.
-fn kind_in(folder: std::os::fd::BorrowedFd<'_>, name: &str) -> Kind {
-    if matches!(name, "" | ".") {
-        return Kind::Folder;
-    }
-    // A name with a slash, or the parent, would be a path out of the folder.
-    if name == ".." || name.contains(['/', '\0']) {
-        return Kind::Missing;
-    }
-    let Ok(found) = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else {
-        return Kind::Missing;
-    };
-    match FileType::from_raw_mode(found.st_mode) {
-        FileType::RegularFile => Kind::File,
-        FileType::Directory => Kind::Folder,
-        FileType::Symlink => {
-            let target = rustix::fs::readlinkat(folder, name, Vec::new());
-            let target = target.ok().and_then(|target| target.into_string().ok());
-            target.map_or(Kind::Missing, Kind::Link)
-        }
-        _ => Kind::Other,
-    }
-}
-
-fn stamp(stat: &Stat) -> Stamp {
-    Stamp {
-        device: stat.st_dev,
-        inode: stat.st_ino,
-        length: stat.st_size,
-        changed: (stat.st_ctime, stat.st_ctime_nsec.try_into().unwrap_or_default()),
-    }
-}
-
 /// Where a link in a folder points, below the root; None if it leaves it.
 fn follow(folder: &str, target: &str) -> Option<String> {
     if target.starts_with('/') {
@@ -362,7 +233,7 @@ fn follow(folder: &str, target: &str) -> Option<String> {
 }
 
 /// The path below the root, if there it is.
-pub(crate) fn below(path: &Path) -> Option<&str> {
+pub(super) fn below(path: &Path) -> Option<&str> {
     let path = path.to_str()?;
     let rest = path.strip_prefix(ROOT)?;
     let rest = if rest.is_empty() { rest } else { rest.strip_prefix('/')? };
@@ -372,10 +243,10 @@ pub(crate) fn below(path: &Path) -> Option<&str> {
 
 /// What the resolver sees of a [`Folder`].
 #[derive(Clone)]
-pub(crate) struct Files(Option<Arc<Folder>>);
+pub(super) struct Files(Option<Arc<Folder>>);
 
 impl Files {
-    pub(crate) fn new(folder: Arc<Folder>) -> Self {
+    pub(super) fn new(folder: Arc<Folder>) -> Self {
         Self(Some(folder))
     }
 

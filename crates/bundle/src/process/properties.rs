@@ -17,13 +17,13 @@ use regex_syntax::hir::{Class, HirKind};
 const MOST_GROWTH: usize = 4 << 20;
 
 /// Whether there may be something to write out.
-pub(crate) fn may_have(source: &str) -> bool {
+pub(super) fn may_have(source: &str) -> bool {
     source.contains("\\p{") || source.contains("\\P{")
 }
 
 /// Writes out the properties in the literals of a program.
-pub(crate) struct Properties<'a> {
-    pub(crate) allocator: &'a Allocator,
+pub(super) struct Properties<'a> {
+    pub(super) allocator: &'a Allocator,
     known: HashMap<String, Option<Ranges>>,
     grown: usize,
 }
@@ -32,7 +32,7 @@ pub(crate) struct Properties<'a> {
 type Ranges = Vec<(u32, u32)>;
 
 impl<'a> Properties<'a> {
-    pub(crate) fn new(allocator: &'a Allocator) -> Self {
+    pub(super) fn new(allocator: &'a Allocator) -> Self {
         Self { allocator, known: HashMap::new(), grown: 0 }
     }
 
