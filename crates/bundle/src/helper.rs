@@ -61,6 +61,9 @@ impl Helper {
             .env_clear()
             // Threads that a library starts parse, too.
             .env("RUST_MIN_STACK", STACK.to_string())
+            // Addresses are what it has a limit of. Its allocator reserves 1 GiB of them at a
+            // time, unless it is told otherwise: in KiB.
+            .env("MIMALLOC_ARENA_RESERVE", "65536")
             .stdin(root)
             .stdout(channel.theirs)
             .stderr(Stdio::piped())
@@ -175,14 +178,14 @@ impl Running {
 
     fn verdict(&self, status: ExitStatus) -> BundleError {
         let said = String::from_utf8_lossy(&self.said);
-        // What the standard library says before it ends the process.
-        if said.contains("has overflowed its stack")
-            || status.signal() == Some(Signal::SEGV.as_raw())
-        {
-            return BundleError::TooDeep;
-        }
+        // What the standard library says before it ends the process. How that ends tells less:
+        // locked down, it cannot send itself a signal, and ends by another than it means.
         if said.contains("memory allocation of") {
             return BundleError::Memory { bytes: self.allowance.memory };
+        }
+        let is_fault = said.is_empty() && status.signal() == Some(Signal::SEGV.as_raw());
+        if said.contains("has overflowed its stack") || is_fault {
+            return BundleError::TooDeep;
         }
         if matches!(status.signal(), Some(signal) if signal == Signal::XCPU.as_raw()) {
             return self.timed_out();

@@ -9,7 +9,7 @@ use capsule_spec::ErrorCode;
 
 /// What a source comes to, within little time and memory.
 fn bundled(files: &[(&str, &str)]) -> Result<(), BundleError> {
-    let allowance = Allowance { time: Duration::from_secs(8), memory: 3 << 29 };
+    let allowance = Allowance { time: Duration::from_secs(8), memory: 2 << 30 };
     let project = Project::new(files);
     let bundler = project.bundler.clone().within(allowance);
     let started = Instant::now();
@@ -25,7 +25,7 @@ fn a_caller_that_was_busy_hears_the_answer() {
     // More than a pipe holds, so that the process waits for somebody who reads.
     let text = format!("export const main = (n: number) => {:?}.at(n);", "x".repeat(200_000));
     let project = Project::new(&[("main.ts", &text)]);
-    let allowance = Allowance { time: Duration::from_secs(2), memory: 3 << 29 };
+    let allowance = Allowance { time: Duration::from_secs(2), memory: 2 << 30 };
     let bundler = project.bundler.clone().within(allowance);
     let place = project.place("main.ts");
     let begun = bundler.begin(&place).unwrap();
