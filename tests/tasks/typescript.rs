@@ -1,7 +1,13 @@
 //! Programs in TypeScript and JavaScript, through the real bundler and guest.
 
-use capsule_tests::Program;
-use serde_json::json;
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use capsule_tests::{Program, cache};
+use serde_json::{Value, json};
 
 const MAIN: &str = r#"import { task } from "@capsule-run/sdk";
 import settings from "./settings.json";
@@ -84,6 +90,82 @@ fn an_edit_is_seen() {
     assert_eq!(version(&program), "1.2");
     let program = program.with("settings.json", r#"{ "version": "2" }"#);
     assert_eq!(version(&program), "2");
+}
+
+/// A task's name, which is in what is kept of its program.
+fn mark() -> String {
+    format!("mark{}", fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap().replace('-', ""))
+        .trim_end()
+        .to_owned()
+}
+
+/// Where the program with this task is kept, if it is.
+fn kept(mark: &str) -> Option<PathBuf> {
+    let folders = fs::read_dir(Path::new(&cache()).join("kept")).ok()?.flatten();
+    folders.map(|folder| folder.path()).find(|folder| {
+        fs::read_to_string(folder.join("declared.json")).is_ok_and(|text| text.contains(mark))
+    })
+}
+
+fn value_and_fuel(program: &Program, arguments: &[&str]) -> (Value, Value) {
+    let run = program.run(arguments).finish().ended_with(0).json();
+    assert_eq!(run["success"], true, "{run}");
+    (run["result"].clone(), run["execution"]["fuel_consumed"].clone())
+}
+
+#[test]
+fn a_program_that_ran_before_is_not_loaded_again_and_nobody_can_tell() {
+    let mark = mark();
+    let text = |by: u32| {
+        format!(
+            "import {{ task }} from '@capsule-run/sdk';\n\
+             const known = new Map([['a', {by}]]);\nlet calls = 0;\n\
+             export const {mark} = task({{ name: '{mark}' }}, (n: number) => n * {by});\n\
+             export const main = task({{ name: 'main' }}, async (text: string) => {{\n\
+               calls += 1;\n\
+               return [text, calls, known.get('a'), await {mark}(7)];\n}});\n"
+        )
+    };
+    let program = Program::new("").with("main.ts", text(2));
+    let first = value_and_fuel(&program, &["--json", "main.ts", "x"]);
+    assert_eq!(first.0, json!(["x", 1, 2, 14]));
+    assert!(kept(&mark).is_none(), "it is sealed by the next run");
+    for _ in 0..3 {
+        assert_eq!(value_and_fuel(&program, &["--json", "main.ts", "x"]), first);
+    }
+    // What was tampered with is not believed, and made anew.
+    let memory = kept(&mark).expect("it is kept").join("memory");
+    let mut bytes = fs::read(&memory).unwrap();
+    let end = bytes.len();
+    bytes[end / 2..].fill(0x41);
+    fs::set_permissions(&memory, Permissions::from_mode(0o600)).unwrap();
+    fs::write(&memory, &bytes).unwrap();
+    for _ in 0..3 {
+        assert_eq!(value_and_fuel(&program, &["--json", "main.ts", "x"]), first);
+    }
+    assert_ne!(fs::read(kept(&mark).expect("it is kept again").join("memory")).unwrap(), bytes);
+    // Another program is another one.
+    let program = program.with("main.ts", text(3));
+    assert_eq!(value_and_fuel(&program, &["--json", "main.ts", "x"]).0, json!(["x", 1, 3, 21]));
+}
+
+#[test]
+fn a_program_that_looked_at_what_changes_is_loaded_each_time() {
+    for look in ["Date.now()", "Math.random()", "process.env.HOME", "performance.now()"] {
+        let mark = mark();
+        let program = Program::new("").with(
+            "main.ts",
+            format!(
+                "import {{ task }} from '@capsule-run/sdk';\nconst seen = {look};\n\
+                 export const {mark} = task({{ name: '{mark}' }}, () => null);\n\
+                 export const main = task({{ name: 'main' }}, () => String(seen));\n"
+            ),
+        );
+        for _ in 0..3 {
+            program.run(&["--json", "main.ts"]).finish().ended_with(0);
+        }
+        assert!(kept(&mark).is_none(), "{look}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! what it declares; from then on a call carries a name and arguments, and its
 //! [`Grant`] comes from what was declared then.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,6 +22,25 @@ pub trait Guests: Send + Sync {
     /// # Errors
     /// When the sandbox cannot be built.
     fn open(&self, outside: Arc<dyn Outside>) -> Result<Box<dyn Guest>, Failure>;
+
+    /// What sandboxes that are opened here begin with and run on, as a name: the same name
+    /// means the same bytes. None if it has none.
+    fn name(&self) -> Option<String> {
+        None
+    }
+
+    /// What [`Guest::save`] gave, as bytes for [`Guests::restore`]. None if it cannot be told
+    /// in bytes.
+    fn store(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// What was stored, also by another process, of guests of the same name. The bytes are
+    /// the whole file, which nobody may change from now on. None if they are damaged.
+    fn restore(&self, stored: &File) -> Option<Arc<dyn Guests>> {
+        let _ = stored;
+        None
+    }
 }
 
 /// One sandbox, for one program. Dropping it leaves nothing behind.

@@ -15,6 +15,7 @@ mod packages;
 mod program;
 mod progress;
 mod script;
+mod shelf;
 mod tree;
 mod wire;
 mod worker;

@@ -7,9 +7,9 @@ use std::path::Path;
 use capsule_engine::{MountOption, Part, Parts, Project};
 use capsule_spec::{ErrorCode, Failure};
 
-use crate::broker;
 use crate::progress::Preparing;
-use crate::wire::Runtimes;
+use crate::wire::{self, Runtimes};
+use crate::{broker, shelf};
 
 /// Opens a program for a caller whose current folder is `place` (empty: this process's),
 /// with what the caller grants it.
@@ -45,6 +45,14 @@ pub(crate) fn ready(project: Project) -> Result<Parts, Failure> {
     let others = project.others()?.into_iter().map(|(name, project)| make(name, project));
     let others = others.collect::<Result<_, Failure>>()?;
     Ok(Parts { entry: make(project.name().to_owned(), project)?, others })
+}
+
+/// Finds the programs that were loaded in an earlier run. Nothing of them may have run.
+pub(crate) fn find_kept(parts: &mut Parts) {
+    let folder = wire::cache().join("kept");
+    for Part { project, backends, .. } in parts.iter_mut() {
+        backends.shelf = shelf::of(project, &*backends.wasm, &folder);
+    }
 }
 
 /// Puts what runs tasks in jails behind brokers. Nothing of the programs may have run.

@@ -23,6 +23,9 @@ use crate::{packages, script};
 /// What runs other programs in WebAssembly.
 pub(crate) use capsule_wasm::{Command as WasmCommand, CommandLimits, Seal};
 
+/// A folder of files that are hashed before they are used.
+pub(crate) use capsule_wasm::Cache as Sealed;
+
 /// How memories of WebAssembly are used again here.
 pub(crate) use capsule_wasm::Recycling;
 
@@ -207,7 +210,7 @@ impl Runtimes {
             project.packages(folder, PACKAGES);
         }
         let jail = native(project, &requirements, has_native);
-        Ok(Backends { wasm: loaded.wasm, jail, programs: loaded.programs })
+        Ok(Backends { wasm: loaded.wasm, jail, programs: loaded.programs, shelf: None })
     }
 }
 
@@ -299,7 +302,7 @@ pub(crate) fn carried_program(
     hash: &str,
     unpack: impl FnOnce() -> io::Result<Vec<u8>>,
 ) -> io::Result<PathBuf> {
-    let cache = capsule_wasm::Cache::open(&cache().join("runtimes"))?;
+    let cache = Sealed::open(&cache().join("runtimes"))?;
     let key = format!("{name}-{}", &hash[..16]);
     let entry = match cache.entry(&key) {
         Ok(entry) => entry,

@@ -37,7 +37,7 @@ pub use event::{CallId, Observer, Silent, TaskEvent};
 pub use limits::RunLimits;
 pub use output::{Output, Sink};
 pub use parts::{Part, Parts};
-pub use programs::Programs;
+pub use programs::{Programs, Shelf, Shelved};
 pub use project::{BundleError, Language, MountOption, Project, ProjectError};
 pub use script::{Place, Positions, Script};
 pub use session::Session;

@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::output::Held;
 use crate::parts::Part;
 use crate::programs::Loaded;
-use crate::project::Project;
+use crate::project::{Language, Project};
 use crate::uses::{self, Use};
 use crate::workflow::{Backends, DISK, DOWNLOAD, Shared, within};
 
@@ -88,9 +88,17 @@ impl Program {
         let refused = |failure| Answer::refused("main", failure);
         let own = self.project.source("");
         let source = |name: &str| self.project.source(name);
+        let shelf = self.backends.shelf.as_deref();
         let known = own.as_ref().and_then(|own| self.backends.programs.find(own, source));
         if let Some(loaded) = known {
             self.settle(shared, &loaded.functions, &loaded.uses).map_err(refused)?;
+            let _ = self.loaded.set(loaded);
+            return Ok(());
+        }
+        let shelved = shelf.and_then(|shelf| Loaded::from_shelf(shelf, &*self.backends.wasm));
+        if let Some(loaded) = shelved
+            && self.settle(shared, &loaded.functions, &loaded.uses).is_ok()
+        {
             let _ = self.loaded.set(loaded);
             return Ok(());
         }
@@ -111,6 +119,10 @@ impl Program {
             self.not_loaded(self.placed(error), &guest.usage(), started.elapsed())
         })?;
         self.settle(shared, &declared.functions, &declared.uses).map_err(refused)?;
+        // An instance whose memory is another's does some things again that are in neither
+        // (the adapter of a JavaScript guest takes a stack of its own), for a little fuel. For
+        // each run to burn the same, the first call is in such an instance, too.
+        let begins_anew = self.project.language() == Language::JavaScript;
         if declared.is_pure {
             let mut save = || {
                 let (guests, output) = (guest.save()?, exit.held.copy());
@@ -118,7 +130,7 @@ impl Program {
                 Some(Loaded { guests, output, functions, uses })
             };
             // A program with one task will hardly call another; others will.
-            if (self.functions().len() > 1 || !self.is_entry())
+            if (self.functions().len() > 1 || !self.is_entry() || begins_anew)
                 && let Some(loaded) = save()
             {
                 let _ = self.loaded.set(loaded);
@@ -127,8 +139,13 @@ impl Program {
                 let save = || self.loaded.get().cloned().or_else(save);
                 self.backends.programs.note(own, exit.asked(), save);
             }
-            let first = Opened { guest, exit };
-            *self.first.lock().unwrap_or_else(PoisonError::into_inner) = Some(first);
+            if !begins_anew || self.loaded.get().is_none() {
+                let first = Opened { guest, exit };
+                *self.first.lock().unwrap_or_else(PoisonError::into_inner) = Some(first);
+            }
+        }
+        if let Some(shelf) = shelf {
+            Loaded::put(self.loaded.get(), shelf);
         }
         Ok(())
     }

@@ -7,9 +7,11 @@
 //! looked for in vain.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use capsule_backend::guest::{Guests, Source};
+use serde::{Deserialize, Serialize};
 
 use crate::output::Piece;
 
@@ -43,6 +45,58 @@ impl Asked {
             self.list.clear();
         } else {
             self.list.push((name.to_owned(), found.cloned()));
+        }
+    }
+}
+
+/// Where one program is kept, loaded, from one process to the next. Whoever makes one sees to
+/// it that it is the same program: that nothing else than what it goes by is loaded.
+pub trait Shelf: Send + Sync {
+    /// What was put there by an earlier process.
+    fn take(&self) -> Option<Shelved>;
+
+    /// Puts a program there: what it declares, and its memory. No more than a saving.
+    fn put(&self, declared: &[u8], memory: &[u8]);
+
+    /// The program cannot be kept: its memory is large, or not the same each time.
+    fn give_up(&self);
+}
+
+/// What a [`Shelf`] holds.
+#[derive(Debug)]
+pub struct Shelved {
+    /// What the program declares.
+    pub declared: Vec<u8>,
+    /// Its memory. Nobody changes the file any more.
+    pub memory: File,
+}
+
+/// What a program declares, as a [`Shelf`] holds it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Told {
+    functions: String,
+    uses: String,
+}
+
+impl Loaded {
+    /// From a shelf, if it can run on these guests.
+    pub(crate) fn from_shelf(shelf: &dyn Shelf, guests: &dyn Guests) -> Option<Self> {
+        let Shelved { declared, memory } = shelf.take()?;
+        let Told { functions, uses } = serde_json::from_slice(&declared).ok()?;
+        let guests = guests.restore(&memory)?;
+        Some(Self { guests, output: Vec::new(), functions, uses })
+    }
+
+    /// Onto a shelf, if it was saved, printed nothing, and can be told in bytes.
+    pub(crate) fn put(loaded: Option<&Self>, shelf: &dyn Shelf) {
+        let stored = loaded.filter(|loaded| loaded.output.is_empty()).and_then(|loaded| {
+            let told = Told { functions: loaded.functions.clone(), uses: loaded.uses.clone() };
+            Some((serde_json::to_vec(&told).ok()?, loaded.guests.store()?))
+        });
+        match stored {
+            Some((told, memory)) => shelf.put(&told, &memory),
+            None => shelf.give_up(),
         }
     }
 }

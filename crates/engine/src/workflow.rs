@@ -17,7 +17,7 @@ use crate::limits::RunLimits;
 use crate::output::Output;
 use crate::parts::Parts;
 use crate::program::{LOAD_TIMEOUT, Opened, Program};
-use crate::programs::Programs;
+use crate::programs::{Programs, Shelf};
 use crate::settings::is_name;
 use crate::value::{self, Bytes};
 
@@ -30,6 +30,8 @@ pub struct Backends {
     pub jail: Result<Arc<dyn Guests>, Failure>,
     /// Programs that were loaded in WebAssembly before.
     pub programs: Arc<Programs>,
+    /// Where the program is kept from one process to the next, if anywhere.
+    pub shelf: Option<Arc<dyn Shelf>>,
 }
 
 /// A program, and those that it may call, loaded once without rights: what their tasks may

@@ -5,6 +5,8 @@
 //!              └───────────call───▲
 //! ```
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -32,6 +34,8 @@ pub struct Runtime {
     guest: Module<State>,
     pool: Pool,
     roots: u32,
+    /// What names its code and its image; empty if they are of no file.
+    name: Arc<str>,
 }
 
 impl Runtime {
@@ -41,7 +45,8 @@ impl Runtime {
     /// When its files cannot be mapped or are not what they should be.
     pub fn new(prepared: &Prepared, most_idle: usize) -> wasmtime::Result<Self> {
         let code = |engine: &Engine| prepared.component(engine);
-        Self::of(prepared.image()?, code, prepared.roots(), most_idle)
+        let runtime = Self::of(prepared.image()?, code, prepared.roots(), most_idle)?;
+        Ok(Self { name: prepared.name().into(), ..runtime })
     }
 
     pub(crate) fn of(
@@ -58,7 +63,7 @@ impl Runtime {
         host::link_files(&mut linker)?;
         bindings::capsule::guest::host::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         let guest = Module::new(linker.instantiate_pre(&component)?)?;
-        Ok(Self { engine, guest, pool, roots })
+        Ok(Self { engine, guest, pool, roots, name: Arc::from("") })
     }
 
     /// How used memories are made new on this host.
@@ -71,7 +76,24 @@ impl Guests for Runtime {
     fn open(&self, outside: Arc<dyn Outside>) -> Result<Box<dyn Guest>, Failure> {
         Ok(Box::new(self.guest(outside)?))
     }
+
+    fn name(&self) -> Option<String> {
+        (!self.name.is_empty()).then(|| self.name.to_string())
+    }
+
+    fn restore(&self, stored: &File) -> Option<Arc<dyn Guests>> {
+        let mut head = [0; HEAD];
+        stored.read_exact_at(&mut head, 0).ok()?;
+        let (roots, fuel) = head.split_first_chunk::<4>()?;
+        let fuel = u64::from_le_bytes(fuel.try_into().ok()?);
+        let overlay = Arc::new(self.pool.stored(stored, HEAD)?);
+        let memory = Arc::new(Kept { overlay, roots: u32::from_le_bytes(*roots), fuel });
+        Some(Arc::new(Loaded { runtime: self.clone(), memory }))
+    }
 }
+
+/// What stands before a memory that is stored: handles of the root, and fuel.
+const HEAD: usize = size_of::<u32>() + size_of::<u64>();
 
 /// A runtime and a memory in which a program is loaded.
 struct Loaded {
@@ -95,6 +117,13 @@ impl Guests for Loaded {
         guest.is_loaded = true;
         guest.kept = Some(self.memory.clone());
         Ok(Box::new(guest))
+    }
+
+    fn store(&self) -> Option<Vec<u8>> {
+        let Kept { overlay, roots, fuel } = &*self.memory;
+        let mut head = roots.to_le_bytes().to_vec();
+        head.extend_from_slice(&fuel.to_le_bytes());
+        Some(overlay.write(&head))
     }
 }
 

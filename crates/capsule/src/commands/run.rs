@@ -80,6 +80,7 @@ impl Run {
         let project = program::open(Path::new(""), self.file.as_deref(), &self.mount)?;
         let mut parts = program::ready(project)?;
         program::start_brokers(&mut parts);
+        program::find_kept(&mut parts);
         let environment = program::environment();
         let limits = RunLimits::default();
         // With --json standard output is the envelope's alone.

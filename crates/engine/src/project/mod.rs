@@ -476,7 +476,7 @@ impl Project {
     }
 
     /// The source of a module, by its dotted name; the empty name is the entry.
-    pub(crate) fn source(&self, module: &str) -> Option<Source> {
+    pub fn source(&self, module: &str) -> Option<Source> {
         if module.is_empty() {
             let bytes = match &self.script {
                 Some(script) => script.text.to_vec(),

@@ -1,6 +1,7 @@
 //! Slots to be used again.
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -82,6 +83,11 @@ impl Pool {
     /// Bytes that every memory begins with.
     pub(crate) fn length(&self) -> usize {
         self.shared.image.length()
+    }
+
+    /// What was stored of a memory from this pool. The file must be one that nobody changes.
+    pub(crate) fn stored(&self, file: &File, head: usize) -> Option<Overlay> {
+        Overlay::read(file, head, WASM32).filter(|overlay| overlay.length() >= self.length())
     }
 
     /// How used slots are made new on this host.

@@ -85,6 +85,47 @@ proptest! {
     }
 }
 
+/// A file that holds these bytes.
+fn stored(bytes: &[u8]) -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file
+}
+
+#[test]
+fn a_stored_overlay_that_is_damaged_is_none() {
+    let pool = Pool::new(image().0, 1).unwrap();
+    let (mut memory, held) = begin(&pool, None);
+    for at in [0, 70_000, IMAGE - 1] {
+        commit(&mut memory, &Deed::Write { at, length: 1, byte: 77 });
+    }
+    let whole = held.overlay().unwrap().write(b"head");
+    assert!(pool.stored(&stored(&whole), 4).is_some());
+    let with = |at: usize, number: u64| {
+        let mut bytes = whole.clone();
+        bytes[4 + 8 * at..12 + 8 * at].copy_from_slice(&number.to_le_bytes());
+        bytes
+    };
+    let longer = [&whole[..], &[0]].concat();
+    let mut damaged =
+        vec![Vec::new(), whole[..11].to_vec(), whole[..whole.len() - 1].to_vec(), longer];
+    // Its length: odd, less than the image's, more than there can be.
+    for length in [1, (IMAGE - PAGE) as u64, 5 << 30, u64::MAX] {
+        damaged.push(with(0, length));
+    }
+    // How many pages, and which: out of order, beyond the end.
+    for count in [0, 2, 4, 1 << 20, u64::MAX] {
+        damaged.push(with(1, count));
+    }
+    for page in [1 << 40, u64::MAX, (IMAGE / 4096) as u64] {
+        damaged.push(with(4, page));
+    }
+    damaged.push(with(3, 0));
+    for bytes in damaged {
+        assert!(pool.stored(&stored(&bytes), 4).is_none(), "{} bytes", bytes.len());
+    }
+}
+
 /// A memory that begins with an overlay, and the hold on it.
 fn begin(pool: &Pool, overlay: Option<Arc<Overlay>>) -> (Box<dyn Linear>, Held) {
     let mut making = std::pin::pin!(starting(overlay, async { memory(pool) }));
@@ -119,7 +160,10 @@ proptest! {
             if *keep && let Some(overlay) = held.overlay() {
                 let bytes = super::sys::look(&*other).to_vec();
                 prop_assert_eq!(overlay.length(), bytes.len());
-                kept.push((Some(Arc::new(overlay)), bytes));
+                let stored = stored(&overlay.write(b"head"));
+                let again = pool.stored(&stored, 4).unwrap();
+                kept.push((Some(Arc::new(overlay)), bytes.clone()));
+                kept.push((Some(Arc::new(again)), bytes));
             }
         }
     }

@@ -79,7 +79,10 @@ impl Cache {
     }
 
     /// Makes an entry: whole or not at all. Another process may be first; both made the same.
-    pub(crate) fn create(&self, key: &str, files: &[(&str, &[u8])]) -> io::Result<Entry> {
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn create(&self, key: &str, files: &[(&str, &[u8])]) -> io::Result<Entry> {
         self.create_as(key, files, 0o400)
     }
 
@@ -143,7 +146,10 @@ impl Entry {
     }
 
     /// One of its files, to be read or mapped.
-    pub(super) fn file(&self, name: &str) -> io::Result<File> {
+    ///
+    /// # Errors
+    /// When others could write it.
+    pub fn file(&self, name: &str) -> io::Result<File> {
         open_file(self.folder.as_fd(), name)
     }
 

@@ -173,10 +173,22 @@ impl Prepared {
         sys::load(engine, &self.entry.path.join(CODE))
     }
 
+    /// What names its code and its memory.
+    pub(crate) fn name(&self) -> String {
+        match &self.layer {
+            Some(layer) => entry_name(&layer.entry),
+            None => self.key(),
+        }
+    }
+
     /// What names it: another runtime or engine has another key.
     pub fn key(&self) -> String {
-        self.entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        entry_name(&self.entry)
     }
+}
+
+fn entry_name(entry: &Entry) -> String {
+    entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Code that another version or setting of the engine compiled has another number.

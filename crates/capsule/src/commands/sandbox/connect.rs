@@ -14,7 +14,7 @@ use crate::client::{Client, Place};
 /// What `exec` and `shell` exit with when it is not the command that failed.
 pub(super) const NOT_RUN: u8 = 125;
 
-/// Where the server is, and how to answer.
+// Where the server is, and how to answer.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Server and output")]
 pub(crate) struct Connect {

@@ -20,7 +20,7 @@ use crate::client::{Client, encoded};
 const LIFE: u64 = 24 * 3_600_000;
 const ALONE: u64 = 60_000;
 
-/// Which shell to open.
+// Which shell to open.
 #[derive(Debug, Args)]
 #[command(
     after_help = "On a terminal, Ctrl-C, Ctrl-Z and all other keys go inside; exit or Ctrl-D \
