@@ -301,6 +301,43 @@ test("templates and the doctor are told", async () => {
   });
 });
 
+test("volumes are made, seen and deleted", async () => {
+  await on.page(
+    "#/volumes",
+    async (page) => {
+      await page.sees("There is no volume");
+      await page.click("button", "New volume");
+      await page.click("dialog input[name=name]");
+      await page.type("notes");
+      await page.evaluate(() => {
+        document.querySelector("dialog input[name=size]").value = "16";
+      });
+      await page.click("dialog button", "Make");
+      await page.sees("notes");
+      await page.sees("16.0 MiB");
+      const { volumes } = await on.serve.call("volume.v1.list");
+      assert.deepEqual(
+        volumes.map(({ name, size_bytes }) => [name, size_bytes]),
+        [["notes", 16 << 20]],
+      );
+      // One that a sandbox has stays, and the server says why.
+      const id = await on.serve.create({ volumes: [{ volume: "notes", path: "/notes" }] });
+      await page.click("button", "Delete");
+      await page.click("dialog button.danger");
+      await page.until(() =>
+        document.querySelector("dialog .wrong")?.textContent.includes("notes"),
+      );
+      await on.serve.call("delete", { id });
+      await page.until(async () => {
+        document.querySelector("dialog button.danger")?.click();
+        return document.querySelector("dialog") === null;
+      });
+      await page.sees("There is no volume");
+    },
+    { expected: /4\d\d/ },
+  );
+});
+
 test("light and dark follow the system, and the switch", async () => {
   const ground = () => getComputedStyle(document.body).backgroundColor;
   const level = (colour) =>

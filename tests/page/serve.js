@@ -5,6 +5,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+/** Most methods are of sandboxes; others are called by their whole name. */
+const whole = (method) => (method.includes(".") ? method : `sandbox.v1.${method}`);
+
 export class Serve {
   #process;
   #folder;
@@ -47,7 +50,7 @@ export class Serve {
   async call(method, params = {}) {
     const headers = { "content-type": "application/json" };
     if (this.#key) headers.authorization = `Bearer ${this.#key}`;
-    const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: `sandbox.v1.${method}`, params });
+    const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: whole(method), params });
     const response = await fetch(`${this.url}/rpc`, { method: "POST", headers, body });
     const answer = await response.json();
     if (answer.error) throw new Error(`${method}: ${answer.error.message}`);

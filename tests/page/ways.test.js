@@ -6,6 +6,8 @@ import { prompt, stage } from "./stage.js";
 
 const on = stage();
 
+let volumes = 1;
+
 async function everything() {
   const id = await on.serve.create({
     labels: { "a-rather-long-label": "with-a-rather-long-value-that-goes-on" },
@@ -15,6 +17,7 @@ async function everything() {
     language: "shell",
     code: "echo hello; : a-command-that-is-long-enough-to-be-cut-on-every-screen",
   });
+  await on.serve.call("volume.v1.create", { name: `data-${volumes++}`, size_bytes: 16 << 20 });
   await on.serve.call("start", { id, cmd: ["sleep", "600"], terminal: { columns: 80, rows: 24 } });
   await on.serve.call("writeFile", { id, path: `a-${"long-".repeat(20)}name.txt`, content: "" });
   return [
@@ -25,6 +28,7 @@ async function everything() {
     [`#/sandbox/${id}/log`, "echo hello"],
     ["#/log", "echo hello"],
     ["#/templates", "Memory"],
+    ["#/volumes", "data-1"],
     ["#/doctor", "seccomp"],
   ];
 }

@@ -65,6 +65,7 @@ const FILES: &[File] = files! {
     "templates.js" SCRIPT
     "terminal.js" SCRIPT
     "text.js" SCRIPT
+    "volumes.js" SCRIPT
     "style.css" STYLE
     "views.css" STYLE
     "icon.svg" PICTURE

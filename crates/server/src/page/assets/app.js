@@ -9,6 +9,7 @@ import { showSandboxes } from "./sandboxes.js";
 import { events, hasKey, setKey } from "./server.js";
 import { showTemplates } from "./templates.js";
 import { retheme } from "./terminal.js";
+import { showVolumes } from "./volumes.js";
 
 const main = document.querySelector("#main");
 const keyButton = document.querySelector("#key");
@@ -22,7 +23,7 @@ let close = () => {};
 function place() {
   const [page = "", id = "", part = "overview"] = location.hash.replace(/^#\/?/, "").split("/");
   if (page === "sandbox" && /^[A-Za-z0-9-]{1,64}$/.test(id)) return { page, id, part };
-  return { page: ["log", "templates", "doctor"].includes(page) ? page : "sandboxes" };
+  return { page: ["log", "templates", "volumes", "doctor"].includes(page) ? page : "sandboxes" };
 }
 
 function show() {
@@ -40,6 +41,7 @@ function show() {
     sandbox: () => showSandbox(stage, id, part),
     log: () => showLog(stage),
     templates: () => showTemplates(stage),
+    volumes: () => showVolumes(stage),
     doctor: () => showDoctor(stage),
   };
   document.title = page === "sandboxes" ? "Capsule" : `${id ?? page} · Capsule`;

@@ -87,9 +87,14 @@ async function refusal(response) {
 
 let number = 0;
 
+/** Most methods are of sandboxes; others are called by their whole name. */
+function whole(method) {
+  return method.includes(".") ? method : `sandbox.v1.${method}`;
+}
+
 function request(method, params) {
   number += 1;
-  return { jsonrpc: "2.0", id: number, method, params };
+  return { jsonrpc: "2.0", id: number, method: whole(method), params };
 }
 
 function post(body, signal, time) {
@@ -100,7 +105,7 @@ function post(body, signal, time) {
 
 /** One call. */
 export async function call(method, params = {}, { signal, time } = {}) {
-  const response = await post(request(`sandbox.v1.${method}`, params), signal, time);
+  const response = await post(request(method, params), signal, time);
   const answer = await response.json();
   if (answer.error) throw new Refused(answer.error, response.status);
   return answer.result;
@@ -109,7 +114,7 @@ export async function call(method, params = {}, { signal, time } = {}) {
 /** Several calls at once; each is answered by its result, or null if it was refused. */
 export async function calls(method, all, { signal } = {}) {
   if (all.length === 0) return [];
-  const requests = all.map((params) => request(`sandbox.v1.${method}`, params));
+  const requests = all.map((params) => request(method, params));
   const response = await post(requests, signal);
   const answers = new Map(
     (await response.json()).map((answer) => [answer.id, answer.result ?? null]),
@@ -121,14 +126,14 @@ export async function calls(method, all, { signal } = {}) {
 export async function parametersOf(method) {
   discovered ??= post(request("rpc.discover", {})).then((response) => response.json());
   const { result } = await discovered.catch(() => ({ result: null }));
-  const found = result?.methods?.find((one) => one.name === `sandbox.v1.${method}`);
+  const found = result?.methods?.find((one) => one.name === whole(method));
   return new Set((found?.params ?? []).map((param) => param.name));
 }
 let discovered = null;
 
 /** Server-sent events of a call, as they come. */
 export async function* stream(method, params, signal) {
-  const response = await post(request(`sandbox.v1.${method}`, params), signal, null);
+  const response = await post(request(method, params), signal, null);
   if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {
     const answer = await response.json();
     throw new Refused(answer.error, response.status);
