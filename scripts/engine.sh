@@ -41,7 +41,38 @@ engine_start() {
   return 1
 }
 
-# Ends it, its containers and its containerd.
+# engine_shims: the pids of the shims whose arguments name a path below this engine's folder.
+# Its containerd starts them apart from itself, so that they outlive it.
+engine_shims() {
+  local process name arguments argument
+  for process in /proc/[0-9]*; do
+    mapfile -d '' -t arguments 2>/dev/null <"$process/cmdline" || continue
+    name="${arguments[0]:-}"
+    [[ "${name##*/}" == containerd-shim* ]] || continue
+    for argument in "${arguments[@]:1}"; do
+      if [[ "$argument" == "$engine_folder"/* ]]; then
+        echo "${process#/proc/}"
+        break
+      fi
+    done
+  done
+}
+
+# A shim whose container is gone is asked first. What is asked in vain is killed.
+engine_end_shims() {
+  local signal pids tries
+  for signal in TERM KILL; do
+    mapfile -t pids < <(engine_shims)
+    [ "${#pids[@]}" -gt 0 ] || return 0
+    kill -s "$signal" "${pids[@]}" 2>/dev/null
+    for ((tries = 0; tries < 30; tries++)); do
+      [ -n "$(engine_shims)" ] || return 0
+      sleep 0.1
+    done
+  done
+}
+
+# Ends it, its containers, its containerd, and the shims that these have left.
 engine_stop() {
   [ -n "$engine_folder" ] || return 0
   if [ -n "$engine_pid" ] && kill -0 "$engine_pid" 2>/dev/null; then
@@ -55,6 +86,7 @@ engine_stop() {
     kill -9 "$engine_pid" 2>/dev/null
   fi
   wait "$engine_pid" 2>/dev/null
+  engine_end_shims
   # What a runtime that broke off has left.
   local mount
   while read -r mount; do umount -l "$mount" 2>/dev/null; done \
