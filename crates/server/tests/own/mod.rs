@@ -3,6 +3,7 @@
 mod expiry;
 mod install;
 mod keys;
+mod leftovers;
 mod limits;
 mod network;
 mod page;

@@ -22,7 +22,8 @@ use tokio::sync::watch;
 
 use process::Plain;
 
-/// All sandboxes, as long as the test lives: a server that dies leaves them.
+/// All sandboxes, as long as the test lives: a server that dies leaves them. Dropped, it ends
+/// them; what a whole process of tests has started ends with it.
 #[derive(Default)]
 pub(crate) struct Folders {
     all: Mutex<HashMap<String, Arc<Folder>>>,
@@ -81,6 +82,12 @@ impl Folders {
     pub(crate) fn lose(&self, name: &str) {
         let folder = self.all.lock().unwrap().remove(name);
         folder.expect("it lives").stop();
+    }
+}
+
+impl Drop for Folders {
+    fn drop(&mut self) {
+        self.all.lock().unwrap().values().for_each(|folder| folder.stop());
     }
 }
 

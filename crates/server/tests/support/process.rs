@@ -5,9 +5,9 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc as blocking};
+use std::sync::{Arc, Mutex, OnceLock, mpsc as blocking};
 use std::time::{Duration, Instant};
 
 use capsule_backend::guest::{Channel, Pending};
@@ -51,7 +51,8 @@ impl Plain {
             }
         }
         let began = Instant::now();
-        let mut child = command.spawn().map_err(|error| not_started(&error, program))?;
+        sys::end_with_parent(&mut command);
+        let mut child = spawn(command).map_err(|error| not_started(&error, program))?;
         let (sender, output) = mpsc::channel(16);
         let (writes, waiting) = blocking::channel();
         let outside = terminal.map(|(outside, _)| outside);
@@ -64,8 +65,6 @@ impl Plain {
             read(file(child.stderr.take().unwrap().into()), Channel::Stderr, sender);
             write(file(child.stdin.take().unwrap().into()), waiting);
         }
-        // The command held the inner side of the terminal.
-        drop(command);
         let this = Arc::new(Self {
             number,
             pid: i32::try_from(child.id()).unwrap(),
@@ -115,6 +114,31 @@ impl Plain {
     fn over(&self) -> Failure {
         Failure::new(ErrorCode::ProcessEnded, format!("process {} has ended", self.number))
     }
+}
+
+type Started = std::io::Result<Child>;
+
+/// Starts a command from a thread that lives as long as this process, whose end is the
+/// command's, too: a test that fails ends nothing that it has started. Every other thread may
+/// end before, as those of a server that is killed.
+fn spawn(command: Command) -> Started {
+    static STARTER: OnceLock<blocking::Sender<(Command, blocking::Sender<Started>)>> =
+        OnceLock::new();
+    let starter = STARTER.get_or_init(|| {
+        let (sender, waiting) = blocking::channel::<(Command, blocking::Sender<Started>)>();
+        std::thread::spawn(move || {
+            for (mut command, done) in waiting {
+                let started = command.spawn();
+                // The command holds the inner side of the terminal.
+                drop(command);
+                let _ = done.send(started);
+            }
+        });
+        sender
+    });
+    let (done, started) = blocking::channel();
+    starter.send((command, done)).unwrap();
+    started.recv().unwrap()
 }
 
 /// The processes of a session.

@@ -50,6 +50,25 @@ pub(super) fn in_terminal(command: &mut Command, inside: &OwnedFd) {
     unsafe { command.pre_exec(lead) };
 }
 
+/// Lets a command be killed when the thread ends that starts it.
+pub(super) fn end_with_parent(command: &mut Command) {
+    let parent = std::process::id();
+    let tie = move || {
+        // SAFETY: prctl takes numbers only here.
+        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // It may have ended before that.
+        // SAFETY: getppid takes no argument.
+        if unsafe { libc::getppid() }.cast_unsigned() != parent {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes two system calls and allocates nothing.
+    unsafe { command.pre_exec(tie) };
+}
+
 pub(super) fn resize(terminal: &File, size: TerminalSize) {
     let window = window(size);
     // SAFETY: the descriptor is open, and the size lives in this frame.
