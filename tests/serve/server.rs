@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use capsule_jail::groups;
 use capsule_tests::{Binary, Caller, Signal, path_of, send_signal};
 
 use crate::suite::client::Site;
@@ -42,7 +43,10 @@ fn backend() -> Vec<String> {
 
 /// A server that runs. Dropping it stops it, and sees that it leaves nothing.
 pub(crate) struct Serve {
+    /// Where it is, unless it is at a socket.
     pub(crate) site: Site,
+    /// What it printed of where it is.
+    pub(crate) said: String,
     pub(crate) data: PathBuf,
     /// None once it was killed or stopped.
     child: Option<Child>,
@@ -81,16 +85,24 @@ impl Serve {
         serve
     }
 
-    fn run(mut command: Command, data: &Path) -> Self {
+    /// What this command starts. At a Unix socket, its `site` is nobody's.
+    pub(crate) fn run(mut command: Command, data: &Path) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         // A signal for the test's terminal is not one for the server.
         command.process_group(0);
         let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("http://").expect("it says where it is").parse();
-        let site = Site::new(address.unwrap());
-        Self { site, data: data.to_owned(), child: Some(child), folder: None }
+        let stdout = child.stdout.take().unwrap();
+        // From here on it is ended, whatever it says.
+        let nowhere = Site::new(([127, 0, 0, 1], 0).into());
+        let (said, data) = (String::new(), data.to_owned());
+        let mut serve = Self { site: nowhere, said, data, child: Some(child), folder: None };
+        BufReader::new(stdout).read_line(&mut serve.said).unwrap();
+        serve.said.truncate(serve.said.trim_end().len());
+        assert!(!serve.said.is_empty(), "it says where it is");
+        if let Some(address) = serve.said.strip_prefix("http://") {
+            serve.site = Site::new(address.parse().unwrap());
+        }
+        serve
     }
 
     pub(crate) fn process(&self) -> u32 {
@@ -105,18 +117,30 @@ impl Serve {
         (self.data.clone(), self.folder.take())
     }
 
-    /// SIGTERM, and its exit code.
+    /// SIGTERM, and its exit code. Of the control groups that it held, none may be left.
     pub(crate) fn stop(&mut self) -> Option<i32> {
         let mut child = self.child.take().expect("it runs");
+        let groups = groups::held_by(child.id());
         send_signal(child.id(), Signal::Terminate);
         let deadline = Instant::now() + Duration::from_secs(60);
-        loop {
+        let code = loop {
             if let Some(status) = child.try_wait().unwrap() {
-                return status.code();
+                break status.code();
             }
-            assert!(Instant::now() < deadline, "it does not stop");
+            if Instant::now() >= deadline {
+                let _ = child.kill();
+                let _ = child.wait();
+                assert!(std::thread::panicking(), "it does not stop");
+                break None;
+            }
             std::thread::sleep(Duration::from_millis(10));
-        }
+        };
+        // In those of sandboxes that are kept something lives.
+        let processes = |group: &PathBuf| std::fs::read_to_string(group.join("cgroup.procs"));
+        let is_empty = |group: &&PathBuf| processes(group).is_ok_and(|all| all.is_empty());
+        let left: Vec<_> = groups.iter().filter(is_empty).collect();
+        assert!(std::thread::panicking() || left.is_empty(), "left behind: {left:?}");
+        code
     }
 }
 

@@ -5,14 +5,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use capsule_jail::groups;
+
 /// Host users of a jail of root, and of its door, count from here on.
 const JAIL_USERS: u32 = 0x7000_0000;
 const DOOR_USERS: u32 = 0x7800_0000;
 /// Dying processes and their groups take a moment on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(15);
-
-/// How a control group is called in a list of traces.
-const GROUP: &str = "control group";
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The name of the variable that marks every process of a run that was not executed anew.
 pub(crate) const MARK: &str = "CAPSULE_TEST_MARK";
@@ -27,6 +26,8 @@ pub struct Traces {
     pub(crate) pid: u32,
     /// Where it could have left files, and from where it could have left mounts.
     pub(crate) folder: PathBuf,
+    /// The control groups before it: which of the new ones are its own cannot be told.
+    pub(crate) groups: groups::Audit,
 }
 
 impl Traces {
@@ -36,7 +37,8 @@ impl Traces {
     /// With a list of what is left.
     #[track_caller]
     pub fn assert_gone(&self) {
-        self.wait(|_| true);
+        let left = self.left(PATIENCE);
+        assert!(left.is_empty(), "left behind:\n{}", left.join("\n"));
     }
 
     /// Waits for all to go but control groups, which a killed supervisor cannot remove.
@@ -45,30 +47,29 @@ impl Traces {
     /// With a list of what is left.
     #[track_caller]
     pub(crate) fn assert_only_groups_left(&self) {
-        self.wait(|trace| !trace.starts_with(GROUP));
+        let left = self.left_but_groups(PATIENCE);
+        assert!(left.is_empty(), "left behind:\n{}", left.join("\n"));
     }
 
-    #[track_caller]
-    fn wait(&self, matters: impl Fn(&String) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+    /// What is left when it had `patience` to go, twice: control groups go last.
+    pub fn left(&self, patience: Duration) -> Vec<String> {
+        let mut left = self.left_but_groups(patience);
+        let groups = self.groups.left(patience);
+        left.extend(groups.iter().map(|group| format!("control group {}", group.display())));
+        left
+    }
+
+    fn left_but_groups(&self, patience: Duration) -> Vec<String> {
+        let deadline = Instant::now() + patience;
         loop {
-            let mut left = self.left();
-            left.retain(&matters);
-            if left.is_empty() {
-                return;
+            let mut left = self.processes();
+            left.extend(self.mounts());
+            left.extend(self.files());
+            if left.is_empty() || Instant::now() >= deadline {
+                return left;
             }
-            assert!(Instant::now() < deadline, "left behind:\n{}", left.join("\n"));
             std::thread::sleep(Duration::from_millis(20));
         }
-    }
-
-    /// Everything that is left now.
-    pub fn left(&self) -> Vec<String> {
-        let mut left: Vec<String> = self.processes();
-        left.extend(self.groups());
-        left.extend(self.mounts());
-        left.extend(self.files());
-        left
     }
 
     fn processes(&self) -> Vec<String> {
@@ -110,12 +111,6 @@ impl Traces {
             || holds_mark("environ")
     }
 
-    fn groups(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        walk_groups(Path::new("/sys/fs/cgroup"), &format!("capsule-{}-", self.pid), &mut found);
-        found
-    }
-
     fn mounts(&self) -> Vec<String> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let folder = self.folder.to_string_lossy();
@@ -140,17 +135,5 @@ impl Traces {
                 })
             });
         own.chain(common).map(|path| format!("file {}", path.display())).collect()
-    }
-}
-
-fn walk_groups(folder: &Path, prefix: &str, found: &mut Vec<String>) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            continue;
-        }
-        if entry.file_name().to_string_lossy().starts_with(prefix) {
-            found.push(format!("{GROUP} {}", entry.path().display()));
-        }
-        walk_groups(&entry.path(), prefix, found);
     }
 }

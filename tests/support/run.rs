@@ -1,5 +1,6 @@
 //! One run of a binary, with a hard time limit and the leak audit after it.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -7,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::audit::{MARK, Traces};
+use capsule_jail::groups;
+
+use crate::audit::{MARK, PATIENCE, Traces};
 use crate::binaries::{Binary, path_of};
 use crate::collected::Collected;
 use crate::{Caller, Finished, Limit, Scratch, Signal, send_signal, sys};
@@ -212,6 +215,7 @@ impl Run {
         if let Some(user) = user {
             sys::start_as(&mut command, user);
         }
+        let groups = groups::Audit::begin();
         let started = Instant::now();
         let mut child = command.spawn().expect("the binary can be started");
         let stdin = child.stdin.take();
@@ -228,7 +232,7 @@ impl Run {
             stdout: child.stdout.take().map(Collected::of),
             stderr: child.stderr.take().map(Collected::of),
             stdin,
-            traces: Traces { mark, pid: child.id(), folder: scratch.path().to_owned() },
+            traces: Traces { mark, pid: child.id(), folder: scratch.path().to_owned(), groups },
             child: Reaped(child),
             started,
             deadline: started + self.patience,
@@ -276,6 +280,11 @@ impl Running {
     /// The process id of the binary.
     pub fn pid(&self) -> u32 {
         self.child.0.id()
+    }
+
+    /// The control groups that it holds by now.
+    pub fn groups(&self) -> BTreeSet<PathBuf> {
+        groups::held_by(self.pid())
     }
 
     /// What to look for if something should be left.
@@ -343,13 +352,23 @@ impl Running {
     /// When something is left.
     #[track_caller]
     pub fn kill_and_audit(self) {
+        let groups = self.groups();
         self.signal(Signal::Kill);
         let (finished, traces, _scratch) = self.finish_unaudited();
         assert_eq!(finished.code, None, "it ended before it was killed\n{finished}");
         // The processes go by themselves; groups are swept by the next run that makes one.
         traces.assert_only_groups_left();
-        Run::new(&["--", "sleep", "0.1"]).finish();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            Run::new(&["--", "sleep", "0.1"]).finish();
+            // One that is still busy is the next one's.
+            if !groups.iter().any(|group| group.exists()) || Instant::now() >= deadline {
+                break;
+            }
+        }
         traces.assert_gone();
+        let left: Vec<_> = groups.iter().filter(|group| group.exists()).collect();
+        assert!(left.is_empty(), "not swept: {left:?}");
     }
 
     /// Waits for its end only. The scratch folder lives as long as the audit needs it.

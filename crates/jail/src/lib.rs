@@ -14,6 +14,7 @@ mod capabilities;
 mod cgroup;
 pub mod cli;
 mod door;
+pub mod groups;
 mod host;
 mod jail;
 mod landlock;

@@ -1,5 +1,7 @@
 //! Making, listing, showing, ending; tables, JSON, failures.
 
+use std::process::Command;
+
 use capsule_tests::{Binary, Run, Scratch, path_of};
 use serde_json::{Value, json};
 
@@ -207,7 +209,7 @@ fn what_is_no_server_is_told_from_one() {
 fn a_key_comes_from_the_environment_or_a_file() {
     let folder = Scratch::new();
     let data = folder.path().join("data");
-    let mut keys = std::process::Command::new(path_of(Binary::Capsule));
+    let mut keys = Command::new(path_of(Binary::Capsule));
     keys.args(["keys", "create", "--data"]).arg(&data);
     let key = String::from_utf8(keys.output().unwrap().stdout).unwrap();
     let file = folder.file("key", &key);
@@ -233,23 +235,17 @@ fn a_key_comes_from_the_environment_or_a_file() {
 fn a_unix_socket_serves_as_well() {
     let folder = Scratch::new();
     let socket = folder.at("socket");
-    let mut command = std::process::Command::new(path_of(Binary::Capsule));
-    command.args(["serve", "--unix", &socket, "--data", &folder.at("data")]);
-    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
-    let mut server = command.spawn().unwrap();
-    let mut line = String::new();
-    let stdout = server.stdout.take().unwrap();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut line).unwrap();
+    let data = folder.path().join("data");
+    let mut command = Command::new(path_of(Binary::Capsule));
+    command.args(["serve", "--unix", &socket, "--data"]).arg(&data);
+    let serve = Serve::run(command, &data);
     let run = |arguments: &[&str]| Run::new(arguments).binary(Binary::Capsule);
     let made = run(&["sandbox", "create", "-t", "shell", "--unix", &socket]).finish();
     let id = made.ended_with(0).text().trim().to_owned();
     let said = run(&["sandbox", "exec", &id, "--unix", &socket, "--", "echo", "hello"]).finish();
     assert_eq!(said.ended_with(0).text(), "hello\n");
     // What a server prints names it.
-    let url = line.trim();
-    run(&["sandbox", "rm", &id, "--server", url]).finish().ended_with(0);
-    capsule_tests::send_signal(server.id(), capsule_tests::Signal::Terminate);
-    assert!(server.wait().unwrap().success());
+    run(&["sandbox", "rm", &id, "--server", &serve.said]).finish().ended_with(0);
 }
 
 /// A verb that the server does not know yet says so.

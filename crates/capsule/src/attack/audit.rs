@@ -1,8 +1,9 @@
 //! The leak audit: what a whole run of the suite left on the host.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use capsule_jail::groups;
 use serde::Serialize;
 
 use super::host;
@@ -16,15 +17,19 @@ pub(crate) struct Leak {
     pub(crate) what: String,
 }
 
+/// Groups of dying processes take a moment on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The host before the run.
 pub(super) struct Audit {
     mounts: Vec<String>,
+    groups: groups::Audit,
     settings: BTreeMap<String, String>,
 }
 
 impl Audit {
     pub(super) fn begin() -> Self {
-        Self { mounts: host::mounts(), settings: host::settings() }
+        Self { mounts: host::mounts(), groups: groups::Audit::begin(), settings: host::settings() }
     }
 
     /// Compares, and removes the suite's own directory.
@@ -43,8 +48,8 @@ impl Audit {
                 add("mount", mount);
             }
         }
-        for group in groups_at_rest() {
-            add("cgroup", group);
+        for group in self.groups.left(PATIENCE) {
+            add("cgroup", group.display().to_string());
         }
         let now = host::settings();
         for (name, before) in &self.settings {
@@ -56,17 +61,5 @@ impl Audit {
             add("directory", error.to_string());
         }
         leaks
-    }
-}
-
-/// A group of version 1 may need a moment to be removable.
-fn groups_at_rest() -> Vec<String> {
-    let until = Instant::now() + Duration::from_millis(500);
-    loop {
-        let groups = host::groups_of(std::process::id());
-        if groups.is_empty() || Instant::now() >= until {
-            return groups.iter().map(|path| path.display().to_string()).collect();
-        }
-        std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -1,12 +1,10 @@
-//! What the host shows: processes, control groups, mounts, settings, and ears on
-//! its network.
+//! What the host shows: processes, mounts, settings, and ears on its network. What it
+//! shows of control groups, `capsule_jail::groups` knows.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::net::{TcpListener, UdpSocket};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 
 /// Processes other than this one that carry `marker` in their arguments or, where
 /// the caller may read it, in their environment.
@@ -51,29 +49,6 @@ pub(super) fn status_field(pid: i32, name: &str) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     Some(line.trim().to_owned())
-}
-
-/// Control groups named after supervisor `pid`, in any hierarchy.
-pub(super) fn groups_of(pid: u32) -> Vec<PathBuf> {
-    let prefix = format!("capsule-{pid}-");
-    let mut found = Vec::new();
-    find_groups(Path::new("/sys/fs/cgroup"), &prefix, 0, &mut found);
-    found
-}
-
-fn find_groups(directory: &Path, prefix: &str, depth: usize, found: &mut Vec<PathBuf>) {
-    // Deep enough for a user's session slice on version 2 and a container's on version 1.
-    const DEPTH: usize = 7;
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            continue;
-        }
-        if entry.file_name().as_bytes().starts_with(prefix.as_bytes()) {
-            found.push(entry.path());
-        } else if depth < DEPTH {
-            find_groups(&entry.path(), prefix, depth + 1, found);
-        }
-    }
 }
 
 /// The mounts of this mount namespace, without their numbers.

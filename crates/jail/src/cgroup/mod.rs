@@ -8,6 +8,7 @@ mod layout;
 mod v1;
 mod v2;
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -22,6 +23,8 @@ pub(crate) use layout::{Controller, Layout, places_of};
 const PREFIX: &str = "capsule-";
 /// Where a supervisor moves to when its own group must be free of processes.
 const LEAF: &str = "capsule-supervisor";
+/// How long a group may stay busy after its last process was reaped.
+const REMOVAL: Duration = Duration::from_secs(2);
 
 /// The group of one run.
 pub(crate) enum Group {
@@ -174,6 +177,8 @@ impl Claim {
             {
                 return Ok(Self { path, directory });
             }
+            // Who holds its lock may only have looked.
+            let _ = fs::remove_dir(&path);
         }
         Err(io::ErrorKind::ResourceBusy.into())
     }
@@ -191,29 +196,36 @@ impl Claim {
         Ok(Self { path, directory })
     }
 
-    /// Removes the directory. It stays busy for a moment after its last process was reaped.
+    /// Removes the directory. It stays busy for a moment after its last process was reaped,
+    /// and for longer on a busy machine: what is given up here stays until another run.
     fn remove(&self) {
-        for _ in 0..100 {
-            match fs::remove_dir(&self.path) {
-                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-                    std::thread::sleep(std::time::Duration::from_millis(1));
-                }
-                _ => return,
-            }
+        let mut pause = Duration::from_millis(1);
+        let mut waited = Duration::ZERO;
+        while let Err(error) = fs::remove_dir(&self.path)
+            && error.raw_os_error() == Some(libc::EBUSY)
+            && waited < REMOVAL
+        {
+            std::thread::sleep(pause);
+            waited += pause;
+            pause = (pause * 3 / 2).min(Duration::from_millis(50));
         }
     }
 }
 
-fn lock(directory: &File) -> bool {
+/// Whether a directory is called as one of ours is.
+pub(crate) fn is_name(name: &OsStr) -> bool {
+    let id = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+    id.is_some_and(|id| id.parse::<ExecutionId>().is_ok())
+}
+
+pub(crate) fn lock(directory: &File) -> bool {
     rustix::fs::flock(directory, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok()
 }
 
 /// Removes the directories that nobody holds a lock on: their supervisors were killed.
 pub(crate) fn sweep(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let id = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
-        let is_ours = id.is_some_and(|id| id.parse::<ExecutionId>().is_ok());
+        let is_ours = is_name(&entry.file_name());
         // The lock is held until the directory is gone: its owner could be about to take it.
         let directory = is_ours.then(|| File::open(entry.path()).ok()).flatten();
         if directory.as_ref().is_some_and(lock) {

@@ -1,11 +1,14 @@
 //! The process outside: killing it, and what it might let in.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use capsule_jail::groups;
 use capsule_spec::ExecutionId;
 
 use crate::attack::attempt::{Attempt, Bounds, Family, Verdict};
@@ -14,6 +17,10 @@ use crate::attack::stage::{Stage, told};
 use crate::attack::{host, sys};
 
 const FAMILY: Family = Family::Supervisor;
+/// The part of the run that comes after one whose supervisor was killed.
+const NEXT: &str = "next";
+/// The groups of dying processes take a moment on a busy machine.
+const SWEEPING: Duration = Duration::from_secs(15);
 
 pub(super) const ATTEMPTS: &[Attempt] = &[
     Attempt {
@@ -22,8 +29,8 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         tries: "live on after the supervisor was killed with SIGKILL",
         bounds: Bounds::USUAL,
         guest: |guest| {
-            if guest.role() == "quick" {
-                return guest.held("run", "done");
+            if guest.role() == NEXT {
+                return next(guest);
             }
             sys::ignore_signals();
             for _ in 0..3 {
@@ -40,8 +47,8 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         tries: "live on, stopped, after the supervisor was killed",
         bounds: Bounds::USUAL,
         guest: |guest| {
-            if guest.role() == "quick" {
-                return guest.held("run", "done");
+            if guest.role() == NEXT {
+                return next(guest);
             }
             let _ = sys::fork();
             let _ = sys::kill(std::process::id() as i32, libc::SIGSTOP);
@@ -54,7 +61,10 @@ pub(super) const ATTEMPTS: &[Attempt] = &[
         family: FAMILY,
         tries: "survive a supervisor that is killed while it still builds the jail",
         bounds: Bounds::USUAL,
-        guest: |_| sys::sleep_ms(30_000),
+        guest: |guest| match guest.role() {
+            NEXT => next(guest),
+            _ => sys::sleep_ms(30_000),
+        },
         outside: dies_early,
     },
     Attempt {
@@ -201,8 +211,9 @@ fn dies_with_supervisor(stage: &Stage<'_>, count: usize) -> Verdict {
     };
     let came =
         stage.wait_for(Duration::from_secs(8), || host::guests_with(&stage.marker).len() >= count);
-    // A version 1 group is joined a little later.
-    sys::sleep_ms(40);
+    // A version 1 group is joined a little later; where there are none, it is not.
+    stage.wait_for(Duration::from_millis(500), || !groups::held_by(supervisor.id()).is_empty());
+    let groups = groups::held_by(supervisor.id());
     let _ = supervisor.kill();
     let _ = supervisor.wait();
     let killed = Instant::now();
@@ -219,33 +230,41 @@ fn dies_with_supervisor(stage: &Stage<'_>, count: usize) -> Verdict {
             took.as_millis()
         ),
     );
-    verdict.and(groups_are_swept(stage, supervisor.id()))
+    verdict.and(the_next_run_sweeps(stage, &groups))
 }
 
-fn groups_are_swept(stage: &Stage<'_>, supervisor: u32) -> Verdict {
-    let before = host::groups_of(supervisor).len();
+/// The run that comes after: it lives long enough to make a group, and so to sweep.
+fn next(guest: &Guest) {
+    sys::sleep_ms(100);
+    guest.held("run", "done");
+}
+
+fn the_next_run_sweeps(stage: &Stage<'_>, groups: &BTreeSet<PathBuf>) -> Verdict {
     // A group cannot be removed for a moment after its last process died; the run
     // after that does it.
-    let swept = stage.wait_for(Duration::from_secs(3), || {
-        let next = start(stage.exec(&[], &["quick"])).and_then(|mut next| next.wait());
-        next.is_ok() && host::groups_of(supervisor).is_empty()
+    let swept = stage.wait_for(SWEEPING, || {
+        let next = start(stage.exec(&[], &[NEXT])).and_then(|mut next| next.wait());
+        next.is_ok_and(|status| status.success()) && !groups.iter().any(|group| group.exists())
     });
-    Verdict::held_if(swept, format!("{before} control groups, none after the next run"))
+    Verdict::held_if(swept, format!("{} control groups, none after the next run", groups.len()))
 }
 
 /// The moment of the kill moves through the time in which a jail is built.
 fn dies_early(stage: &Stage<'_>) -> Verdict {
     const TRIES: u32 = 40;
     const STEP: Duration = Duration::from_micros(200);
+    let mut groups = BTreeSet::new();
     for index in 0..TRIES {
         let mut supervisor = match start(stage.exec(&[], &[])) {
             Ok(supervisor) => supervisor,
             Err(error) => return Verdict::Inconclusive(error.to_string()),
         };
         std::thread::sleep(STEP * index);
+        groups.extend(groups::held_by(supervisor.id()));
         let _ = supervisor.kill();
         let _ = supervisor.wait();
     }
     let gone = stage.wait_for(Duration::from_secs(1), || stage.processes().is_empty());
-    Verdict::held_if(gone, format!("{TRIES} kills within the first 8 ms"))
+    let verdict = Verdict::held_if(gone, format!("{TRIES} kills within the first 8 ms"));
+    verdict.and(the_next_run_sweeps(stage, &groups))
 }
