@@ -110,3 +110,38 @@ fn nothing_is_lost_and_nothing_is_left() {
     assert_eq!((count(&mark), left(&data)), (0, Vec::<String>::new()));
     drop(folder);
 }
+
+/// To stop a sandbox takes steps. Whichever was the last before its server died, nothing in it
+/// stands still for ever: what stands still cannot even be killed.
+#[test]
+fn a_server_that_dies_while_it_pauses_leaves_nothing() {
+    let mut serve = Serve::start(&["--pool", "0"]);
+    let mark = format!("4322.{}", serve.process());
+    let mut folders = Vec::new();
+    let script = format!("for i in 1 2 3 4 5 6 7 8 9; do sleep {mark} & done; wait");
+    for turn in 0..24 {
+        let id = serve.create();
+        let start = json!({ "id": id, "cmd": ["/bin/sh", "-c", script] });
+        serve.call("sandbox.v1.start", start).unwrap();
+        until(|| count(&mark) == 10);
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "sandbox.v1.pause",
+            "params": { "id": id } });
+        let mut asking = serve.connect();
+        let body = body.to_string();
+        let length = body.len().to_string();
+        let head = serve.head(
+            "POST",
+            "/rpc",
+            &[("Content-Type", "application/json"), ("Content-Length", &length)],
+        );
+        asking.write_all(&[head.as_bytes(), body.as_bytes()].concat()).unwrap();
+        std::thread::sleep(std::time::Duration::from_micros(600 * turn));
+        let (data, folder) = serve.kill();
+        folders.extend(folder);
+        serve = Serve::again(&data, &["--pool", "0"]);
+        serve.delete(&id);
+        until(|| count(&mark) == 0);
+        assert_eq!(left(&data), Vec::<String>::new(), "turn {turn}");
+    }
+    assert_eq!(serve.stop(), Some(0));
+}

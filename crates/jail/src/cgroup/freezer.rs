@@ -23,6 +23,14 @@ impl Freezer {
         Claim::make(&parent).map(|claim| Some(Self { claim }))
     }
 
+    /// Removes those that nobody holds and nothing is in. Runs sweep beside their own groups,
+    /// which are in other hierarchies.
+    pub(crate) fn sweep() {
+        if let Some(parent) = layout::freezer_parent() {
+            super::sweep(&parent);
+        }
+    }
+
     /// One that an earlier process made.
     pub(crate) fn take_over(path: PathBuf) -> Option<Self> {
         Claim::take_over(path).ok().map(|claim| Self { claim })

@@ -138,15 +138,26 @@ impl Grouping {
         self.memory_kills.load(Ordering::Relaxed)
     }
 
-    /// Stops every process below `init`, and in version 2 that one, too. `None` where no
-    /// group can; blocks for some milliseconds.
-    pub(super) fn stop(&self, init: i32, identity: &Identity) -> Option<io::Result<()>> {
+    /// Makes what [`Grouping::stop`] needs in version 1, unless it is there, and answers where
+    /// it is. Whoever may have to let the processes go must know of it before they stop.
+    pub(super) fn make_freezer(&self) -> Option<PathBuf> {
         let mut state = lock(&self.state);
-        if let Some(group) = state.group.as_ref().filter(|group| group.can_freeze()) {
-            return Some(group.freeze(true));
+        let can_freeze = state.group.as_ref().is_some_and(Group::can_freeze);
+        if state.is_over || can_freeze {
+            return None;
         }
         if state.freezer.is_none() {
             state.freezer = Freezer::create().ok().flatten();
+        }
+        state.freezer.as_ref().map(|freezer| freezer.path().to_owned())
+    }
+
+    /// Stops every process below `init`, and in version 2 that one, too. `None` where no
+    /// group can; blocks for some milliseconds.
+    pub(super) fn stop(&self, init: i32, identity: &Identity) -> Option<io::Result<()>> {
+        let state = lock(&self.state);
+        if let Some(group) = state.group.as_ref().filter(|group| group.can_freeze()) {
+            return Some(group.freeze(true));
         }
         let freezer = state.freezer.as_ref()?;
         // PID 1 goes on: it answers, and ends the others if its lease is over.
@@ -166,10 +177,6 @@ impl Grouping {
     /// Whether PID 1 stands still with the others.
     pub(super) fn stops_init(&self) -> bool {
         lock(&self.state).group.as_ref().is_some_and(Group::can_freeze)
-    }
-
-    pub(super) fn freezer_place(&self) -> Option<PathBuf> {
-        lock(&self.state).freezer.as_ref().map(|freezer| freezer.path().to_owned())
     }
 
     /// Waits until no process is left in any of its groups. Blocks.

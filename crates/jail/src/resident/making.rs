@@ -155,7 +155,8 @@ impl Resident {
             let name = name.to_owned();
             let thawed = shared.ask_walls(move |walls| walls.freeze(&name, false)).await;
             thawed.transpose()?;
-        } else if was_frozen && grouping.stops_init() {
+        } else if shared.walls.is_none() && (!was_frozen || grouping.stops_init()) {
+            // A server that died while it stopped it may not have come to write that down.
             let _ = grouping.go();
         }
         lock(&shared.users).insert(record.outside_user);

@@ -50,6 +50,7 @@ use capsule_backend::guest::Pending;
 use capsule_backend::sandbox::{Made, Recipe, Sandbox, Sandboxes, Volumes};
 use capsule_spec::{ErrorCode, Failure};
 
+use crate::cgroup::Freezer;
 use crate::host::Host;
 use crate::probe;
 use crate::volume::Images;
@@ -277,6 +278,10 @@ impl Sandboxes for Residents {
                     (None, None) => making::put_down(&self.shared, &name).await?,
                 };
                 ended += usize::from(lived);
+            }
+            if self.shared.walls.is_none() {
+                // A server may have died before it wrote down which it had made.
+                let _ = tokio::task::spawn_blocking(Freezer::sweep).await;
             }
             Ok(ended)
         })

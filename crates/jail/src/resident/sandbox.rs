@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -305,7 +306,13 @@ impl Resident {
             return self.write_record(|record| record.frozen = frozen);
         }
         let (grouping, init, identity) = (self.grouping.clone(), self.pid, self.identity());
-        let had_freezer = self.grouping.freezer_place().is_some();
+        if frozen {
+            let grouping = Arc::clone(&self.grouping);
+            let made = tokio::task::spawn_blocking(move || grouping.make_freezer()).await;
+            if let Some(place) = made.unwrap_or(None) {
+                self.keep_freezer(place).await?;
+            }
+        }
         let by_group = tokio::task::spawn_blocking(move || match frozen {
             true => grouping.stop(init, &identity),
             false => grouping.go(),
@@ -320,15 +327,21 @@ impl Resident {
             }
             None => self.signal_all(if frozen { libc::SIGSTOP } else { libc::SIGCONT }).await?,
         }
-        if let Some(place) = self.grouping.freezer_place().filter(|_| !had_freezer) {
-            // For the end of its lease: nobody else would let the others go on then.
-            let file = std::fs::File::options().write(true).open(place.join("freezer.state"));
-            let file = file.map_err(|error| errors::group(&error))?;
-            self.connection.ask(Kind::KeepFreezer, &[], &[], Some(file.as_fd())).await?;
-        }
         self.connection.is_paused.store(frozen, Ordering::Release);
-        let freezer = self.grouping.freezer_place();
-        self.write_record(|record| (record.frozen, record.freezer) = (frozen, freezer))
+        self.write_record(|record| record.frozen = frozen)
+    }
+
+    /// Tells PID 1, and the next server, what its processes will be stopped by. Before they
+    /// are: this server may die in between, and nobody else would let them go on.
+    async fn keep_freezer(&self, place: PathBuf) -> Result<(), Failure> {
+        if lock(&self.record).freezer.as_ref() == Some(&place) {
+            return Ok(());
+        }
+        // For the end of its lease.
+        let file = std::fs::File::options().write(true).open(place.join("freezer.state"));
+        let file = file.map_err(|error| errors::group(&error))?;
+        self.connection.ask(Kind::KeepFreezer, &[], &[], Some(file.as_fd())).await?;
+        self.write_record(|record| record.freezer = Some(place))
     }
 
     /// Its root, while it stands still.
