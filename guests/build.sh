@@ -67,6 +67,8 @@ make() {
     "build_$1"
     mv "$work/$2" "$made"
   fi
+  # What is in use is not old.
+  touch "$made"
   ln -f "$made" "$folder/$2"
 }
 
@@ -83,11 +85,12 @@ javascript="$({
   listed guests/javascript '*.js' '*.wit' '*.json'
 } | xargs -0 sha256sum | sha256sum | cut -c 1-12)"
 bundle="$({
-  printf '%s\0' guests/build.sh Cargo.toml Cargo.lock
-  listed crates/bundle/src "*.rs"
-  printf "%s\0" crates/bundle/Cargo.toml
-  for crate in spec backend init jail; do listed "crates/$crate/src" '*'; done
-} | xargs -0 sha256sum | sha256sum | cut -c 1-12)"
+  printf '%s\0' guests/build.sh Cargo.toml Cargo.lock .cargo/config.toml
+  for crate in bundle spec backend init jail; do
+    printf '%s\0' "crates/$crate/Cargo.toml"
+    listed "crates/$crate/src" '*'
+  done
+} | { xargs -0 sha256sum && rustc -vV; } | sha256sum | cut -c 1-12)"
 folder="$store/$python-$javascript-$bundle"
 
 if [ ! -e "$folder/.whole" ]; then

@@ -47,11 +47,12 @@ pub(crate) fn ready(project: Project) -> Result<Parts, Failure> {
     Ok(Parts { entry: make(project.name().to_owned(), project)?, others })
 }
 
-/// Finds the programs that were loaded in an earlier run. Nothing of them may have run.
+/// Finds the program, if it was loaded in an earlier run. Nothing of it may have run.
 pub(crate) fn find_kept(parts: &mut Parts) {
-    let folder = wire::cache().join("kept");
-    for Part { project, backends, .. } in parts.iter_mut() {
-        backends.shelf = shelf::of(project, &*backends.wasm, &folder);
+    // Of several, one could write what is kept of another.
+    if parts.others.is_empty() {
+        let Part { project, backends, .. } = &mut parts.entry;
+        backends.shelf = shelf::of(project, &*backends.wasm, &wire::cache().join("kept"));
     }
 }
 

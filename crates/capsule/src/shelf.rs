@@ -9,17 +9,18 @@
 //!   later runs   the entry
 //! ```
 //!
-//! Who attacks: a guest that broke out of WebAssembly. It writes what it likes into its draft,
-//! and so into the memory that later runs of the same script begin with, and into what that
-//! says of its rights: as the script could have done itself. Another script has another name,
-//! and its files are out of reach: this process opened one draft, and is locked down.
+//! Who attacks: a guest that broke out of WebAssembly. While the program is loaded it writes
+//! what it likes into the draft, and so into the memory that later runs of the same script
+//! begin with, and into what that says of its rights: as the script could have done itself,
+//! which is all that ran by then. Before a task is called, with what others give it, the draft
+//! is closed, and this process is locked down. A run of several programs keeps none: one
+//! could write what is kept of another.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
 
 use capsule_backend::guest::{Guests, Source};
 use capsule_engine::{Language, Project, Shelf, Shelved};
@@ -27,17 +28,20 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::wire::Sealed;
 
-/// Programs that are kept. Each takes 8 MiB at most.
+/// Programs that are kept.
 const MOST: usize = 50;
-/// A draft is left behind by a run that was killed, or of a program that cannot be kept.
-const LONGEST_DRAFT: Duration = Duration::from_secs(3600);
+/// Drafts of programs that ran once, and marks of those that cannot be kept.
+const MOST_DRAFTS: usize = 10;
+const MOST_MARKS: usize = 100;
+/// Another one for each change of what is kept.
+const FORMAT: &str = "1";
 /// What a draft says of a program that cannot be kept.
 const NEVER: &[u8] = b"!";
 const DECLARED: &str = "declared.json";
 const MEMORY: &str = "memory";
 const HASH: usize = 32;
 const LENGTH: usize = 8;
-/// What is declared, and the memory with the numbers of its pages.
+/// What is declared, and the memory, at most 8 MiB with the numbers of its pages.
 const MOST_BYTES: u64 = 12 << 20;
 
 /// The shelf of a program, if it can have one: to be called before anything of it ran.
@@ -51,7 +55,7 @@ pub(crate) fn of(project: &Project, guests: &dyn Guests, folder: &Path) -> Optio
 
 fn key(guests: &str, own: &Source) -> String {
     let mut hasher = blake3::Hasher::new();
-    for part in [guests.as_bytes(), own.path.as_bytes(), &own.bytes] {
+    for part in [FORMAT.as_bytes(), guests.as_bytes(), own.path.as_bytes(), &own.bytes] {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
@@ -61,17 +65,19 @@ fn key(guests: &str, own: &Source) -> String {
 /// Where one program is kept.
 struct Place {
     kept: Mutex<Option<Shelved>>,
-    /// Where it goes, if it is not there; ours alone.
-    draft: Option<File>,
+    /// Where it goes, if it is not there; ours alone, and open until the program is loaded.
+    /// None of its tasks has run by then.
+    draft: Mutex<Option<File>>,
 }
 
 impl Place {
     fn open(folder: &Path, key: &str) -> io::Result<Self> {
         let sealed = Sealed::open(folder)?;
-        let kept = |kept| Self { kept: Mutex::new(Some(kept)), draft: None };
+        let kept = |kept| Self { kept: Mutex::new(Some(kept)), draft: Mutex::default() };
         if let Ok(entry) = shelved(&sealed, key) {
             return Ok(kept(entry));
         }
+        tidy(folder);
         let path = folder.join(format!(".{key}.draft"));
         let draft = OpenOptions::new()
             .read(true)
@@ -90,33 +96,41 @@ impl Place {
         if let Some((declared, memory)) = parts(&bytes) {
             sealed.create(key, &[(DECLARED, declared), (MEMORY, memory)])?;
             let _ = fs::remove_file(&path);
-            tidy(folder);
             return shelved(&sealed, key).map(kept);
         }
         draft.set_len(0)?;
-        Ok(Self { kept: Mutex::default(), draft: Some(draft) })
+        Ok(Self { kept: Mutex::default(), draft: Mutex::new(Some(draft)) })
+    }
+
+    /// Writes the draft, if there is one, and closes it.
+    fn write(&self, bytes: &[u8]) {
+        if let Some(draft) = lock(&self.draft).take() {
+            let _ = draft.write_all_at(bytes, 0);
+        }
     }
 }
 
 impl Shelf for Place {
     fn take(&self) -> Option<Shelved> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.kept).take()
+    }
+
+    fn wants(&self) -> bool {
+        lock(&self.draft).is_some()
     }
 
     fn put(&self, declared: &[u8], memory: &[u8]) {
-        let Some(draft) = &self.draft else { return };
         let bytes = whole(declared, memory);
-        if bytes.len() as u64 > MOST_BYTES {
-            return self.give_up();
-        }
-        let _ = draft.write_all_at(&bytes, 0);
+        self.write(if bytes.len() as u64 > MOST_BYTES { NEVER } else { &bytes });
     }
 
     fn give_up(&self) {
-        if let Some(draft) = &self.draft {
-            let _ = draft.write_all_at(NEVER, 0);
-        }
+        self.write(NEVER);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn shelved(sealed: &Sealed, key: &str) -> io::Result<Shelved> {
@@ -145,23 +159,26 @@ fn parts(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     (blake3::hash(bytes) == *hash).then(|| parts.split_at_checked(length))?
 }
 
-/// Leaves the programs that were kept last, and the drafts of the last hour.
+/// Leaves the newest of each kind. A draft that is taken away under a run that writes it is
+/// only not kept.
 fn tidy(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    let mut kept = Vec::new();
-    for entry in entries.flatten() {
-        let Ok(changed) = entry.metadata().and_then(|meta| meta.modified()) else { continue };
+    let (mut kept, mut drafts, mut marks) = (Vec::new(), Vec::new(), Vec::new());
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(meta) = entry.metadata() else { continue };
         let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        if !is_hidden {
-            kept.push((changed, entry.path()));
-        } else if SystemTime::now().duration_since(changed).is_ok_and(|age| age > LONGEST_DRAFT) {
-            // One is a file, what an entry was made of a folder.
-            let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
-        }
+        let kind = match (is_hidden, meta.len()) {
+            (false, _) => &mut kept,
+            (true, 0 | 1) => &mut marks,
+            (true, _) => &mut drafts,
+        };
+        kind.push((meta.modified().ok(), entry.path()));
     }
-    kept.sort();
-    for (_, path) in kept.iter().rev().skip(MOST) {
-        let _ = fs::remove_dir_all(path);
+    for (mut kind, most) in [(kept, MOST), (drafts, MOST_DRAFTS), (marks, MOST_MARKS)] {
+        kind.sort();
+        for (_, path) in kind.iter().rev().skip(most) {
+            // An entry, or what one is being made of, is a folder.
+            let _ = fs::remove_file(path).or_else(|_| fs::remove_dir_all(path));
+        }
     }
 }
 
@@ -220,7 +237,7 @@ mod tests {
         for bytes in broken {
             fs::write(&path, &bytes).expect("a draft");
             let place = open(folder.path(), "a").expect("a place");
-            assert!(place.take().is_none() && place.draft.is_some(), "{bytes:?}");
+            assert!(place.take().is_none() && place.wants(), "{bytes:?}");
             assert_eq!(fs::metadata(&path).expect("a draft").len(), 0);
         }
         fs::write(&path, &whole).expect("a draft");
@@ -259,8 +276,31 @@ mod tests {
             let key = format!("{number:03}");
             open(folder.path(), &key).expect("a place").put(b"[]", b"");
             drop(open(folder.path(), &key));
+            open(folder.path(), &format!("once{key}")).expect("a place").put(b"[]", b"");
+            open(folder.path(), &format!("never{key}")).expect("a place").give_up();
         }
-        let entries = fs::read_dir(folder.path().join("kept")).expect("a folder");
-        assert_eq!(entries.count(), MOST);
+        // What is opened now is one more.
+        let entries = fs::read_dir(folder.path().join("kept")).expect("a folder").flatten();
+        let (drafts, kept): (Vec<_>, Vec<_>) = entries
+            .map(|entry| entry.file_name().into_string().expect("a name"))
+            .filter(|name| !name.contains("never"))
+            .partition(|name| name.starts_with('.'));
+        assert!(kept.len() <= MOST + 1 && kept.contains(&format!("{:03}", MOST + 2)), "{kept:?}");
+        assert!(drafts.len() <= MOST_DRAFTS + 2, "{drafts:?}");
+    }
+
+    #[test]
+    fn nobody_writes_once_the_program_is_loaded() {
+        let folder = folder();
+        for end in [|place: &Place| place.put(b"[]", b"x"), |place: &Place| place.give_up()] {
+            let place = open(folder.path(), "a").expect("a place");
+            assert!(place.wants());
+            end(&place);
+            assert!(!place.wants());
+            let own = fs::read_dir("/proc/self/fd").expect("a folder").flatten();
+            let open: Vec<_> = own.filter_map(|entry| fs::read_link(entry.path()).ok()).collect();
+            assert!(!open.iter().any(|path| path.starts_with(folder.path())), "{open:?}");
+            fs::remove_dir_all(folder.path().join("kept")).expect("it goes");
+        }
     }
 }

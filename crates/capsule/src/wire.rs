@@ -306,7 +306,11 @@ pub(crate) fn carried_program(
     let key = format!("{name}-{}", &hash[..16]);
     let entry = match cache.entry(&key) {
         Ok(entry) => entry,
-        Err(_) => cache.create_program(&key, name, &unpack()?)?,
+        Err(_) => {
+            let entry = cache.create_program(&key, name, &unpack()?)?;
+            cache.remove_others(name, &key);
+            entry
+        }
     };
     Ok(entry.path().join(name))
 }

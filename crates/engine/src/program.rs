@@ -167,8 +167,9 @@ impl Program {
             }
             function.name = self.shown(name);
         }
+        let uses = uses::read(used, place)?;
         let _ = self.functions.set(functions);
-        let _ = self.uses.set(uses::read(used, place)?);
+        let _ = self.uses.set(uses);
         Ok(())
     }
 

@@ -55,6 +55,9 @@ pub trait Shelf: Send + Sync {
     /// What was put there by an earlier process.
     fn take(&self) -> Option<Shelved>;
 
+    /// Whether a program can be put there.
+    fn wants(&self) -> bool;
+
     /// Puts a program there: what it declares, and its memory. No more than a saving.
     fn put(&self, declared: &[u8], memory: &[u8]);
 
@@ -90,6 +93,9 @@ impl Loaded {
 
     /// Onto a shelf, if it was saved, printed nothing, and can be told in bytes.
     pub(crate) fn put(loaded: Option<&Self>, shelf: &dyn Shelf) {
+        if !shelf.wants() {
+            return;
+        }
         let stored = loaded.filter(|loaded| loaded.output.is_empty()).and_then(|loaded| {
             let told = Told { functions: loaded.functions.clone(), uses: loaded.uses.clone() };
             Some((serde_json::to_vec(&told).ok()?, loaded.guests.store()?))

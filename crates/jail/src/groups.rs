@@ -31,28 +31,35 @@ impl Audit {
         Self { before: all() }
     }
 
-    /// Groups that came since and that are left: no process lives in them, and nobody holds
-    /// them. Waits for each to go, at most for `patience`; answers at once if there is none.
+    /// Groups that came between then and now and that are left: no process lives in them, and
+    /// nobody holds them. Waits for each to go, at most for `patience`; answers at once if
+    /// there is none. To be asked when what is audited has ended: groups that come later are
+    /// none of its.
     ///
-    /// What another's supervisor leaves on this host meanwhile is found, too.
+    /// What another's supervisor left on this host meanwhile is found, too.
     pub fn left(&self, patience: Duration) -> Vec<PathBuf> {
         let until = Instant::now() + patience;
-        let mut since: BTreeMap<PathBuf, Instant> = BTreeMap::new();
+        let mut since: BTreeMap<PathBuf, Option<Instant>> = all()
+            .into_iter()
+            .filter(|group| !self.before.contains(group))
+            .map(|group| (group, None))
+            .collect();
         loop {
             let now = Instant::now();
-            let new = all().into_iter().filter(|group| !self.before.contains(group));
-            let empty: BTreeSet<PathBuf> = new.filter(|group| is_empty(group)).collect();
-            since.retain(|group, _| empty.contains(group));
-            for group in empty {
-                since.entry(group).or_insert(now);
-            }
-            let is_over = now >= until;
-            let is_settled = |began: &Instant| is_over || now - *began >= SETTLED;
-            let may_be_left =
-                |(group, began): &(&PathBuf, &Instant)| !is_settled(began) || is_abandoned(group);
-            let left: Vec<_> = since.iter().filter(may_be_left).map(|(group, _)| group).collect();
-            if left.is_empty() || is_over {
-                return left.into_iter().cloned().collect();
+            since.retain(|group, began| {
+                *began = is_empty(group).then(|| began.unwrap_or(now));
+                group.exists()
+            });
+            // One in which something lives is somebody's; so is one that is held.
+            let is_settled = |began: Instant| now - began >= SETTLED;
+            let empty =
+                |(group, began): (&PathBuf, &Option<Instant>)| Some((group.clone(), (*began)?));
+            let (settled, moving): (Vec<_>, Vec<_>) =
+                since.iter().filter_map(empty).partition(|(_, began)| is_settled(*began));
+            let mut left: Vec<_> = settled.into_iter().map(|(group, _)| group).collect();
+            left.retain(|group| is_abandoned(group));
+            if now >= until || left.is_empty() && moving.is_empty() {
+                return left;
             }
             std::thread::sleep(Duration::from_millis(20));
         }

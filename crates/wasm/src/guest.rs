@@ -15,14 +15,14 @@ use std::time::Duration;
 use capsule_backend::guest::{
     Declared, Grant, Guest, GuestError, Guests, Meter, Outside, Pending, Usage,
 };
-use capsule_spec::{ErrorCode, Failure};
+use capsule_spec::{ErrorCode, Failure, Fuel};
 use serde::Deserialize;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Engine, Store, Trap};
 
 use crate::host::bindings::capsule::guest::types::{self, Step};
 use crate::host::bindings::{Guest as Instance, GuestPre as Module};
-use crate::host::{self, Event, State, bindings};
+use crate::host::{self, Event, MOST_ROOTS, State, bindings};
 use crate::layer::Packages;
 use crate::memory::{Held, Image, Overlay, Pages, Pool, Recycling, Stacks, starting};
 use crate::runtime::{self, FUEL_SLICE, Prepared};
@@ -84,16 +84,24 @@ impl Guests for Runtime {
     fn restore(&self, stored: &File) -> Option<Arc<dyn Guests>> {
         let mut head = [0; HEAD];
         stored.read_exact_at(&mut head, 0).ok()?;
-        let (roots, fuel) = head.split_first_chunk::<4>()?;
-        let fuel = u64::from_le_bytes(fuel.try_into().ok()?);
+        let (numbers, _) = head.as_chunks::<8>();
+        let [roots, fuel, clock] = numbers else { return None };
+        let roots = u32::try_from(u64::from_le_bytes(*roots)).ok()?;
+        let (fuel, clock) = (u64::from_le_bytes(*fuel), u64::from_le_bytes(*clock));
+        // More than these no program can have come to while it was loaded.
+        if roots as usize > MOST_ROOTS || fuel > Fuel::LOW.units() || clock > LONGEST_CLOCK {
+            return None;
+        }
         let overlay = Arc::new(self.pool.stored(stored, HEAD)?);
-        let memory = Arc::new(Kept { overlay, roots: u32::from_le_bytes(*roots), fuel });
+        let memory = Arc::new(Kept { overlay, roots, fuel, clock });
         Some(Arc::new(Loaded { runtime: self.clone(), memory }))
     }
 }
 
-/// What stands before a memory that is stored: handles of the root, and fuel.
-const HEAD: usize = size_of::<u32>() + size_of::<u64>();
+/// What stands before a memory that is stored: handles of the root, fuel, a clock.
+const HEAD: usize = 3 * size_of::<u64>();
+/// An hour, in nanoseconds.
+const LONGEST_CLOCK: u64 = 3_600_000_000_000;
 
 /// A runtime and a memory in which a program is loaded.
 struct Loaded {
@@ -108,11 +116,14 @@ struct Kept {
     roots: u32,
     /// What loading burnt.
     fuel: u64,
+    /// What the clock that only runs showed.
+    clock: u64,
 }
 
 impl Guests for Loaded {
     fn open(&self, outside: Arc<dyn Outside>) -> Result<Box<dyn Guest>, Failure> {
         let mut guest = self.runtime.guest(outside)?;
+        guest.store.data_mut().witness.go_on_from(self.memory.clock);
         guest.fuel = self.memory.fuel;
         guest.is_loaded = true;
         guest.kept = Some(self.memory.clone());
@@ -120,10 +131,9 @@ impl Guests for Loaded {
     }
 
     fn store(&self) -> Option<Vec<u8>> {
-        let Kept { overlay, roots, fuel } = &*self.memory;
-        let mut head = roots.to_le_bytes().to_vec();
-        head.extend_from_slice(&fuel.to_le_bytes());
-        Some(overlay.write(&head))
+        let Kept { overlay, roots, fuel, clock } = &*self.memory;
+        let head = [u64::from(*roots), *fuel, *clock].map(u64::to_le_bytes);
+        Some(overlay.write(head.as_flattened()))
     }
 }
 
@@ -220,7 +230,8 @@ impl Guest for WasmGuest {
         let roots = self.roots_alone().filter(|_| !asked)?;
         let overlay = Arc::new(self.memory.as_ref()?.overlay()?);
         let roots = u32::try_from(roots).ok()?;
-        let memory = Arc::new(Kept { overlay, roots, fuel: self.fuel });
+        let clock = self.store.data().witness.clock();
+        let memory = Arc::new(Kept { overlay, roots, fuel: self.fuel, clock });
         Some(Arc::new(Loaded { runtime: self.runtime.clone(), memory }))
     }
 

@@ -5,9 +5,14 @@ const values = Object.create(null);
 let isWatched = false;
 let wasLookedAt = false;
 let wasTimed = false;
+let isTold = false;
+/** What is done when somebody looks, or asks for the time, after that was told. */
+const late = { look() {}, time() {} };
 
 function look() {
-  if (isWatched) wasLookedAt = true;
+  if (!isWatched) return;
+  wasLookedAt = true;
+  if (isTold) late.look();
 }
 
 /** As Node's: values are text, and whoever looks is noticed while a program is loaded. */
@@ -39,22 +44,29 @@ export function fill(pairs, watch) {
   for (const key of Object.keys(values)) delete values[key];
   for (const [key, value] of pairs) values[key] = value;
   isWatched = watch;
+  isTold = false;
   if (watch) wasLookedAt = wasTimed = false;
 }
 
-/** Whether anybody looked since then. */
-export const looked = () => wasLookedAt;
+/** What the host is told of a program that was loaded. What goes on in it, in promises, may look
+ * later, so that the host has to see it by other means. */
+export function told() {
+  isTold = true;
+  return { pure: !wasLookedAt, timed: wasTimed };
+}
 
-/** Whether anybody has asked since then how late it is on the clock that only runs. The host
- * cannot tell: the engine asks all the time. */
-export const timed = () => wasTimed;
+export function tellLate(look, time) {
+  Object.assign(late, { look, time });
+}
 
-/** Notes who asks for that. */
+/** Notes who asks how late it is on the clock that only runs. The host cannot tell: the engine
+ * asks all the time. */
 export function watchClock() {
   const prototype = Object.getPrototypeOf(performance);
   const original = prototype.now;
   function now() {
     if (isWatched) wasTimed = true;
+    if (isWatched && isTold) late.time();
     return Reflect.apply(original, this, []);
   }
   Object.defineProperty(prototype, "now", { value: now, writable: true, configurable: true, enumerable: true });

@@ -2,6 +2,8 @@
 
 import { getDirectories } from "wasi:filesystem/preopens@0.2.0";
 
+import { tellLate } from "./environment.js";
+import { stat } from "./files/wasi.js";
 import * as loop from "./loop.js";
 import * as operations from "./operations.js";
 import * as program from "./program.js";
@@ -55,3 +57,15 @@ export function wake(count) {
 }
 
 await rehearse();
+
+// Looks that the host sees: at a file that is nowhere, and for a random number.
+tellLate(
+  () => {
+    try {
+      stat("/looked at a variable");
+    } catch {
+      // There is none.
+    }
+  },
+  () => crypto.getRandomValues(new Uint8Array(1)),
+);

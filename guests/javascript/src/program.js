@@ -41,8 +41,7 @@ export function load(pairs) {
   // What is named from here on is looked up when it is called.
   notePlaces(false);
   const uses = named.map(({ name, place }) => ({ ...placeOf(place), name }));
-  const told = { pure: !environment.looked(), timed: environment.timed() };
-  return JSON.stringify({ tasks: [...tasks.values()].map(description), uses, ...told });
+  return JSON.stringify({ tasks: [...tasks.values()].map(description), uses, ...environment.told() });
 }
 
 /** A program without a task `main` gets one: what it exports as `main`, or nothing but its top level. */

@@ -1,7 +1,7 @@
 //! One run of rolldown: files in, a script and its map out.
 //!
 //! Not to be called in a process that matters: rolldown recurses as deeply as a source is
-//! nested, panics where it finds itself wrong, and leaves threads behind. [`crate::child`]
+//! nested, panics where it finds itself wrong, and leaves threads behind. [`super::serve`]
 //! is the process for it.
 
 use std::os::fd::OwnedFd;

@@ -17,7 +17,7 @@ use super::witness::Witness;
 /// The store's data.
 pub(crate) struct State {
     wasi: WasiCtx,
-    witness: Witness,
+    pub(crate) witness: Witness,
     table: ResourceTable,
     files: Files,
     pub(crate) memory: MemoryLimit,

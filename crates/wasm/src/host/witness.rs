@@ -4,7 +4,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -13,15 +13,28 @@ use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::clocks::{HostMonotonicClock, HostWallClock, MonotonicClock, WallClock};
 
 /// Sees whether a guest asks.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Witness(Arc<Asked>);
 
-#[derive(Default)]
 struct Asked {
     /// For the time of day, or a number.
     anything: AtomicBool,
     /// For the clock that only runs.
     clock: AtomicBool,
+    running: MonotonicClock,
+    /// What the clock that only runs showed when this sandbox began, in nanoseconds.
+    before: AtomicU64,
+}
+
+impl Default for Witness {
+    fn default() -> Self {
+        Self(Arc::new(Asked {
+            anything: AtomicBool::new(false),
+            clock: AtomicBool::new(false),
+            running: MonotonicClock::new(),
+            before: AtomicU64::new(0),
+        }))
+    }
 }
 
 impl Witness {
@@ -35,6 +48,17 @@ impl Witness {
         self.0.clock.load(Ordering::Relaxed)
     }
 
+    /// What the clock that only runs shows, in nanoseconds.
+    pub(crate) fn clock(&self) -> u64 {
+        self.0.running.now().saturating_add(self.0.before.load(Ordering::Relaxed))
+    }
+
+    /// Lets that clock go on from what another sandbox saw: its memory says when things
+    /// began, and no clock shows less than that.
+    pub(crate) fn go_on_from(&self, clock: u64) {
+        self.0.before.store(clock, Ordering::Relaxed);
+    }
+
     fn chance(&self) -> Chance {
         Chance { witness: self.clone(), generator: None }
     }
@@ -46,8 +70,8 @@ impl Witness {
     /// Stands at every way by which WASI tells the time or gives numbers.
     pub(crate) fn stand_at(&self, builder: &mut WasiCtxBuilder) {
         builder
-            .wall_clock(Clock { witness: self.clone(), clock: WallClock::new() })
-            .monotonic_clock(Clock { witness: self.clone(), clock: MonotonicClock::new() })
+            .wall_clock(TimeOfDay { witness: self.clone(), clock: WallClock::new() })
+            .monotonic_clock(self.clone())
             .secure_random(self.chance())
             .insecure_random(self.chance())
             // Given at once, so it cannot be seen. Nothing that is promised hangs on it.
@@ -55,12 +79,12 @@ impl Witness {
     }
 }
 
-struct Clock<C> {
+struct TimeOfDay {
     witness: Witness,
-    clock: C,
+    clock: WallClock,
 }
 
-impl HostWallClock for Clock<WallClock> {
+impl HostWallClock for TimeOfDay {
     fn resolution(&self) -> Duration {
         self.clock.resolution()
     }
@@ -71,14 +95,14 @@ impl HostWallClock for Clock<WallClock> {
     }
 }
 
-impl HostMonotonicClock for Clock<MonotonicClock> {
+impl HostMonotonicClock for Witness {
     fn resolution(&self) -> u64 {
-        self.clock.resolution()
+        self.0.running.resolution()
     }
 
     fn now(&self) -> u64 {
-        self.witness.0.clock.store(true, Ordering::Relaxed);
-        self.clock.now()
+        self.0.clock.store(true, Ordering::Relaxed);
+        self.clock()
     }
 }
 

@@ -11,6 +11,8 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
@@ -48,6 +50,8 @@ struct Stat {
 }
 
 const SEAL: &str = "seal.json";
+/// What another version of the binary made, and nobody may need any more.
+const OLD: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Cache {
     /// Opens the folder, makes it if it is not there.
@@ -94,9 +98,23 @@ impl Cache {
         self.create_as(key, &[(name, bytes)], 0o500)
     }
 
+    /// Removes entries of other versions, whose keys begin with `name`, if they are older than
+    /// a week. One that is running goes on.
+    pub fn remove_others(&self, name: &str, key: &str) {
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            let is_other = entry.file_name().to_str().is_some_and(|other| {
+                other != key && other.trim_start_matches('.').starts_with(&format!("{name}-"))
+            });
+            let age = entry.metadata().and_then(|meta| meta.modified()).ok();
+            let age = age.and_then(|changed| changed.elapsed().ok()).unwrap_or_default();
+            if is_other && age > OLD {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+
     fn create_as(&self, key: &str, files: &[(&str, &[u8])], mode: u32) -> io::Result<Entry> {
-        let temporary = self.path.join(format!(".{key}.{}", std::process::id()));
-        let _ = fs::remove_dir_all(&temporary);
+        let temporary = self.path.join(temporary(key));
         fs::DirBuilder::new().mode(0o700).create(&temporary)?;
         let made = self.fill(&temporary, files, mode).and_then(|()| {
             let target = self.path.join(key);
@@ -170,13 +188,21 @@ impl Entry {
         }
         if is_stale {
             // Only a saving: the next process would hash again.
-            let temporary = self.path.join(format!(".{SEAL}.{}", std::process::id()));
+            let temporary = self.path.join(temporary(SEAL));
             let text = serde_json::to_vec(&self.seal)?;
             let _ = fs::write(&temporary, text)
                 .and_then(|()| fs::rename(&temporary, self.path.join(SEAL)));
         }
         Ok(())
     }
+}
+
+/// A name that no other thread has, nor a process with the same number in another container.
+fn temporary(name: &str) -> String {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    format!(".{name}.{}.{number}.{now}", std::process::id())
 }
 
 fn broken(why: &str) -> io::Error {
@@ -234,6 +260,24 @@ mod tests {
         let mut text = String::new();
         cache.entry("k").unwrap().file("y").unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "two");
+    }
+
+    #[test]
+    fn threads_that_make_the_same_program_all_have_it() {
+        let (_folder, cache) = cache();
+        let bytes = vec![7; 1 << 20];
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let entry = cache.create_program("k", "x", &bytes).unwrap();
+                    let file = entry.file("x").unwrap();
+                    assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o500);
+                    assert_eq!(file.metadata().unwrap().len(), 1 << 20);
+                });
+            }
+        });
+        // Nothing is left of what each of them began with.
+        assert_eq!(fs::read_dir(&cache.path).unwrap().count(), 1);
     }
 
     #[test]

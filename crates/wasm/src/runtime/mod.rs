@@ -36,8 +36,8 @@ impl Language {
     /// The packed guest and its hash.
     fn carried(self) -> (&'static [u8], &'static str) {
         match self {
-            Self::Python => include!(concat!(env!("OUT_DIR"), "/python.rs")),
-            Self::JavaScript => include!(concat!(env!("OUT_DIR"), "/javascript.rs")),
+            Self::Python => include!(concat!(env!("OUT_DIR"), "/python.wasm.rs")),
+            Self::JavaScript => include!(concat!(env!("OUT_DIR"), "/javascript.wasm.rs")),
         }
     }
 

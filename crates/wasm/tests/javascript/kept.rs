@@ -38,6 +38,10 @@ fn a_program_is_kept_unless_it_asked_for_time_or_chance() {
         "console.time('a')",
         "setTimeout(() => {}, 1)",
         "AbortSignal.timeout(1000)",
+        // After the program was loaded, in what it left behind.
+        "Promise.resolve().then(() => performance.now())",
+        "(async () => { for (let i = 0; i < 9; i += 1) await null; performance.now(); })()",
+        "queueMicrotask(() => Date.now())",
     ] {
         assert!(!is_kept(source), "{source}");
     }
@@ -75,4 +79,34 @@ fn what_begins_with_a_kept_program_is_as_if_it_was_loaded() {
     assert_eq!(*program.printed.lock().unwrap(), b"said\nsaid\nsaid\n");
     // Loading is charged to each.
     assert!(burnt.iter().all(|fuel| *fuel > first.usage().fuel), "{burnt:?}");
+}
+
+#[test]
+fn a_program_that_looks_at_a_variable_late_is_not_pure() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    for source in [
+        "process.env.HOME",
+        "Promise.resolve().then(() => process.env.HOME)",
+        "(async () => { await null; await null; Object.keys(process.env); })()",
+    ] {
+        let mut guest = sandbox.open(Arc::new(Program::new(source)));
+        assert!(!block_on(guest.declare(&grant())).unwrap().is_pure, "{source}");
+    }
+}
+
+#[test]
+fn no_clock_goes_back_in_a_kept_program() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    let body = "const { uptime } = require('node:os'); \
+        return [performance.now(), Number(process.hrtime.bigint()), uptime(), process.uptime()];";
+    let program = Arc::new(Program::new(&main(body)));
+    let mut first = sandbox.open(program.clone());
+    block_on(first.declare(&grant())).unwrap();
+    let kept = first.save().unwrap();
+    for _ in 0..3 {
+        let mut guest = kept.open(program.clone()).unwrap();
+        let value = block_on(guest.call("main", NO_ARGUMENTS, &grant())).unwrap();
+        let shown: Vec<f64> = serde_json::from_str(&value).unwrap();
+        assert!(shown.iter().all(|clock| *clock >= 0.0), "{value}");
+    }
 }

@@ -20,7 +20,7 @@ use super::{Descriptor, Files, operations};
 use crate::host::State;
 
 /// How often a guest may ask for its root; its libraries do so once each.
-const MOST_ROOTS: usize = 64;
+pub(crate) const MOST_ROOTS: usize = 64;
 
 /// Puts the files of `State` in the place of those of `wasmtime-wasi`.
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {

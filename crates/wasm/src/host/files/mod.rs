@@ -56,7 +56,7 @@ use self::stat::Stamp;
 use self::walk::{Directory, Last, Place, Walk};
 use super::state::Pulse;
 
-pub(crate) use interface::{View, link};
+pub(crate) use interface::{MOST_ROOTS, View, link};
 
 /// Streams, pollables and errors that a guest may hold at one time.
 pub(crate) const MOST_RESOURCES: usize = 8192;
