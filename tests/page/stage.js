@@ -47,12 +47,6 @@ function isOwn(server, url) {
   return ["blob:", "data:"].includes(protocol) || host === new URL(server).host;
 }
 
-/** What a terminal shows, with its blanks as blanks. */
-export const screen = () =>
-  Array.from(document.querySelectorAll(".xterm-rows > div"), (row) =>
-    row.textContent.replaceAll("\u00a0", " ").trimEnd(),
-  ).join("\n");
-
 /** Waits until a terminal shows something. */
 export function shows(page, text) {
   return page.until(
