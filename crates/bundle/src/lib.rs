@@ -21,8 +21,8 @@
 //!   Bundle ──▶ cache
 //! ```
 //!
-//! This library is who asks. It knows nothing of rolldown, which is larger than all else,
-//! so whoever links it starts as fast as before.
+//! This library is who asks. It knows nothing of rolldown, so whoever links it does not carry
+//! that through every start.
 
 mod bundler;
 mod place;

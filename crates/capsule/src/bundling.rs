@@ -1,6 +1,5 @@
 //! Programs in TypeScript and JavaScript become one script, in a process of their own. What
-//! that runs is a program which this one carries: packed, it is what is needed least often,
-//! and unpacked, a third of all.
+//! that runs is a program which this one carries, packed: it is what is needed least often.
 
 use std::io;
 
