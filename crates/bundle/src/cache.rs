@@ -28,7 +28,7 @@ const MAGIC: &[u8] = b"capsule bundle 1\n";
 const HASH: usize = 32;
 /// What changes the script though no source changes. Raise the number when options do.
 const MADE_BY: &str =
-    concat!("capsule ", env!("CARGO_PKG_VERSION"), ", rolldown 1.2.5, options 1, index 2");
+    concat!("capsule ", env!("CARGO_PKG_VERSION"), ", rolldown 1.2.5, options 2, index 2");
 /// Bundles that are kept; the oldest go first.
 const MOST_KEPT: usize = 200;
 const MOST_OF_AN_ENTRY: u64 = 4 * MOST_OUTPUT as u64;

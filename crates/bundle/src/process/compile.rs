@@ -15,7 +15,7 @@ use rolldown::{
     DecoratorOptions, Either, ExperimentalOptions, GeneratedCodeOptions, InputItem, JsxOptions,
     OutputExports, OutputFormat, Platform, SourceMapType, TypeScriptOptions,
 };
-use rolldown_common::Output;
+use rolldown_common::{Output, RawMinifyOptions};
 use rolldown_error::{BatchedBuildDiagnostic, BuildDiagnostic, DiagnosticOptions, EventKind};
 
 use super::folder::{Exceeded, Folder, ROOT};
@@ -134,6 +134,9 @@ fn options(transform: BundlerTransformOptions) -> BundlerOptions {
         // Without marks of `Symbol.toStringTag`: rolldown writes them with the global's name,
         // which a module of lodash-es has for itself.
         generated_code: Some(GeneratedCodeOptions::es5()),
+        // Tree shaking leaves little that is dead, and to look for that would mean to read and
+        // write all of it once more.
+        minify: Some(RawMinifyOptions::Bool(false)),
         comments: Some(CommentsOptions { legal: false, annotation: false, jsdoc: false }),
         experimental: Some(ExperimentalOptions {
             attach_debug_info: Some(AttachDebugInfo::None),
