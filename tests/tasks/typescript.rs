@@ -149,8 +149,18 @@ fn a_program_that_ran_before_is_not_loaded_again_and_nobody_can_tell() {
     assert_eq!(value_and_fuel(&program, &["--json", "main.ts", "x"]).0, json!(["x", 1, 3, 21]));
 }
 
+/// Where the program with this task is kept as it was read, if it is.
+fn kept_unrun(mark: &str) -> Option<PathBuf> {
+    let folders = fs::read_dir(Path::new(&cache()).join("kept")).ok()?.flatten();
+    folders.map(|folder| folder.path()).find(|folder| {
+        let holds = |memory: Vec<u8>| memory.windows(mark.len()).any(|at| at == mark.as_bytes());
+        fs::read(folder.join("declared.json")).is_ok_and(|declared| declared.is_empty())
+            && fs::read(folder.join("memory")).is_ok_and(holds)
+    })
+}
+
 #[test]
-fn a_program_that_looked_at_what_changes_is_loaded_each_time() {
+fn a_program_that_looked_at_what_changes_is_run_each_time() {
     for look in ["Date.now()", "Math.random()", "process.env.HOME", "performance.now()"] {
         let mark = mark();
         let program = Program::new("").with(
@@ -158,13 +168,16 @@ fn a_program_that_looked_at_what_changes_is_loaded_each_time() {
             format!(
                 "import {{ task }} from '@capsule-run/sdk';\nconst seen = {look};\n\
                  export const {mark} = task({{ name: '{mark}' }}, () => null);\n\
-                 export const main = task({{ name: 'main' }}, () => String(seen));\n"
+                 export const main = task({{ name: 'main' }}, (shown?: boolean) =>\n\
+                   shown ? String(seen) : null);\n"
             ),
         );
-        for _ in 0..3 {
-            program.run(&["--json", "main.ts"]).finish().ended_with(0);
-        }
+        let runs = [(); 3].map(|()| value_and_fuel(&program, &["--json", "main.ts"]));
         assert!(kept(&mark).is_none(), "{look}");
+        assert!(kept_unrun(&mark).is_some(), "{look}");
+        assert!(runs.iter().all(|run| *run == runs[0]), "{look}: {runs:?}");
+        let shown = [(); 2].map(|()| value_and_fuel(&program, &["--json", "main.ts", "true"]).0);
+        assert_eq!(shown[0] == shown[1], look == "process.env.HOME", "{look}: {shown:?}");
     }
 }
 

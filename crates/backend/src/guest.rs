@@ -29,6 +29,12 @@ pub trait Guests: Send + Sync {
         None
     }
 
+    /// Whether a task burns a little more in a sandbox that begins as another one was saved than
+    /// in that one itself. Where each run is to burn the same, all of them begin so.
+    fn begins_anew(&self) -> bool {
+        false
+    }
+
     /// What [`Guest::save`] gave, as bytes for [`Guests::restore`]. None if it cannot be told
     /// in bytes.
     fn store(&self) -> Option<Vec<u8>> {
@@ -45,6 +51,16 @@ pub trait Guests: Send + Sync {
 
 /// One sandbox, for one program. Dropping it leaves nothing behind.
 pub trait Guest: Send {
+    /// Reads the program, and runs nothing of it; at most once, before anything else. What
+    /// [`Guest::save`] answers then opens sandboxes that need not read it.
+    ///
+    /// # Errors
+    /// [`GuestError`] when it cannot be read within `bounds`.
+    fn read<'a>(&'a mut self, bounds: &'a Grant) -> Pending<'a, Result<(), GuestError>> {
+        let _ = bounds;
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Loads the program without rights; at most once, before any call.
     ///
     /// # Errors
@@ -77,7 +93,7 @@ pub trait Guest: Send {
         grant: &'a Grant,
     ) -> Pending<'a, Result<String, GuestError>>;
 
-    /// What opens sandboxes that are as this one is now, in which the program is loaded
+    /// What opens sandboxes that are as this one is now, in which the program is read or loaded
     /// already; their use begins with what this one has used. None if that cannot be:
     /// another load could end in another state, or the state is large.
     fn save(&mut self) -> Option<Arc<dyn Guests>> {

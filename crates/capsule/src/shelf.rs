@@ -1,10 +1,12 @@
 //! Programs in TypeScript and JavaScript that are loaded already, from one run to the next.
 //!
 //! Such a program is one script, so what its memory holds once it is loaded goes by that
-//! script alone, and by the guest. A run that finds it kept need not load it.
+//! script alone, and by the guest. A run that finds it kept need not load it. A program that
+//! asks for the time or a random number while it is loaded (lodash does) is kept as it was
+//! before: read, which is half of the work, and not run.
 //!
 //! ```text
-//!   first run    a draft is opened ──▶ locked down ──▶ loaded ──▶ written into the draft
+//!   first run    a draft is opened ──▶ locked down ──▶ read, loaded ──▶ written into the draft
 //!   second run   the draft is whole? its hash is right? ──▶ an entry of the sealed cache
 //!   later runs   the entry
 //! ```
@@ -34,9 +36,10 @@ const MOST: usize = 50;
 const MOST_DRAFTS: usize = 10;
 const MOST_MARKS: usize = 100;
 /// Another one for each change of what is kept.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 /// What a draft says of a program that cannot be kept.
 const NEVER: &[u8] = b"!";
+/// Empty if it is not loaded.
 const DECLARED: &str = "declared.json";
 const MEMORY: &str = "memory";
 const HASH: usize = 32;
@@ -77,7 +80,6 @@ impl Place {
         if let Ok(entry) = shelved(&sealed, key) {
             return Ok(kept(entry));
         }
-        tidy(folder);
         let path = folder.join(format!(".{key}.draft"));
         let draft = OpenOptions::new()
             .read(true)
@@ -98,6 +100,7 @@ impl Place {
             let _ = fs::remove_file(&path);
             return shelved(&sealed, key).map(kept);
         }
+        tidy(folder);
         draft.set_len(0)?;
         Ok(Self { kept: Mutex::default(), draft: Mutex::new(Some(draft)) })
     }
@@ -119,8 +122,8 @@ impl Shelf for Place {
         lock(&self.draft).is_some()
     }
 
-    fn put(&self, declared: &[u8], memory: &[u8]) {
-        let bytes = whole(declared, memory);
+    fn put(&self, declared: Option<&[u8]>, memory: &[u8]) {
+        let bytes = whole(declared.unwrap_or_default(), memory);
         self.write(if bytes.len() as u64 > MOST_BYTES { NEVER } else { &bytes });
     }
 
@@ -137,6 +140,7 @@ fn shelved(sealed: &Sealed, key: &str) -> io::Result<Shelved> {
     let entry = sealed.entry(key)?;
     let mut declared = Vec::new();
     entry.file(DECLARED)?.take(MOST_BYTES).read_to_end(&mut declared)?;
+    let declared = (!declared.is_empty()).then_some(declared);
     Ok(Shelved { declared, memory: entry.file(MEMORY)? })
 }
 
@@ -194,7 +198,7 @@ mod tests {
         Place::open(&folder.join("kept"), key)
     }
 
-    fn taken(place: &Place) -> Option<(Vec<u8>, Vec<u8>)> {
+    fn taken(place: &Place) -> Option<(Option<Vec<u8>>, Vec<u8>)> {
         let Shelved { declared, mut memory } = place.take()?;
         let mut bytes = Vec::new();
         memory.read_to_end(&mut bytes).expect("it can be read");
@@ -208,13 +212,16 @@ mod tests {
         assert!(first.take().is_none());
         // Who comes meanwhile neither waits nor writes.
         assert!(open(folder.path(), "a").is_err());
-        first.put(b"[]", b"memory");
+        first.put(Some(b"[]"), b"memory");
         drop(first);
         for _ in 0..2 {
             let next = open(folder.path(), "a").expect("a place");
-            assert_eq!(taken(&next), Some((b"[]".to_vec(), b"memory".to_vec())));
-            next.put(b"other", b"other");
+            assert_eq!(taken(&next), Some((Some(b"[]".to_vec()), b"memory".to_vec())));
+            next.put(Some(b"other"), b"other");
         }
+        open(folder.path(), "read").expect("a place").put(None, b"memory");
+        let read = open(folder.path(), "read").expect("a place");
+        assert_eq!(taken(&read), Some((None, b"memory".to_vec())));
         assert!(open(folder.path(), "b").expect("a place").take().is_none());
     }
 
@@ -250,7 +257,7 @@ mod tests {
         open(folder.path(), "a").expect("a place").give_up();
         assert!(open(folder.path(), "a").is_err());
         let large = vec![0; usize::try_from(MOST_BYTES).expect("it fits") + 1];
-        open(folder.path(), "b").expect("a place").put(b"[]", &large);
+        open(folder.path(), "b").expect("a place").put(Some(b"[]"), &large);
         assert!(open(folder.path(), "b").is_err());
     }
 
@@ -274,9 +281,9 @@ mod tests {
         let folder = folder();
         for number in 0..MOST + 3 {
             let key = format!("{number:03}");
-            open(folder.path(), &key).expect("a place").put(b"[]", b"");
+            open(folder.path(), &key).expect("a place").put(Some(b"[]"), b"");
             drop(open(folder.path(), &key));
-            open(folder.path(), &format!("once{key}")).expect("a place").put(b"[]", b"");
+            open(folder.path(), &format!("once{key}")).expect("a place").put(Some(b"[]"), b"");
             open(folder.path(), &format!("never{key}")).expect("a place").give_up();
         }
         // What is opened now is one more.
@@ -292,7 +299,7 @@ mod tests {
     #[test]
     fn nobody_writes_once_the_program_is_loaded() {
         let folder = folder();
-        for end in [|place: &Place| place.put(b"[]", b"x"), |place: &Place| place.give_up()] {
+        for end in [|place: &Place| place.put(Some(b"[]"), b"x"), |place: &Place| place.give_up()] {
             let place = open(folder.path(), "a").expect("a place");
             assert!(place.wants());
             end(&place);

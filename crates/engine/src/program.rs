@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use capsule_backend::guest::{Grant, Guest, GuestError, Meter, Usage};
+use capsule_backend::guest::{Grant, Guest, GuestError, Guests, Meter, Usage};
 use capsule_spec::{ByteSize, ErrorCode, Execution, Failure, Fuel, Function, Isolation, nearest};
 
 use crate::answer::{Answer, explain, requests};
@@ -12,8 +12,8 @@ use crate::declaration;
 use crate::exit::Exit;
 use crate::output::Held;
 use crate::parts::Part;
-use crate::programs::Loaded;
-use crate::project::{Language, Project};
+use crate::programs::{Kept, Loaded};
+use crate::project::Project;
 use crate::uses::{self, Use};
 use crate::workflow::{Backends, DISK, DOWNLOAD, Shared, within};
 
@@ -30,6 +30,8 @@ pub(crate) struct Program {
     uses: OnceLock<Vec<Use>>,
     /// The sandbox in which it was loaded, if the first call can go on there.
     first: Mutex<Option<Opened>>,
+    /// What opens others in which it is read.
+    read: OnceLock<Arc<dyn Guests>>,
     /// What opens others in which it is loaded.
     loaded: OnceLock<Loaded>,
 }
@@ -54,6 +56,7 @@ impl Program {
             functions: OnceLock::new(),
             uses: OnceLock::new(),
             first: Mutex::new(None),
+            read: OnceLock::new(),
             loaded: OnceLock::new(),
         }
     }
@@ -95,22 +98,36 @@ impl Program {
             let _ = self.loaded.set(loaded);
             return Ok(());
         }
-        let shelved = shelf.and_then(|shelf| Loaded::from_shelf(shelf, &*self.backends.wasm));
-        if let Some(loaded) = shelved
-            && self.settle(shared, &loaded.functions, &loaded.uses).is_ok()
-        {
-            let _ = self.loaded.set(loaded);
-            return Ok(());
+        match shelf.and_then(|shelf| Kept::take(shelf, &*self.backends.wasm)) {
+            Some(Kept::Loaded(loaded)) => {
+                if self.settle(shared, &loaded.functions, &loaded.uses).is_ok() {
+                    let _ = self.loaded.set(loaded);
+                    return Ok(());
+                }
+            }
+            Some(Kept::Read(guests)) => drop(self.read.set(guests)),
+            None => {}
         }
         let exit = Arc::new(Exit::new(shared, self.index, Held::hold()));
         let bounds = Grant {
             environment: Vec::new(),
             ..self.bare_grant(Meter::within(Fuel::LOW.units(), &shared.room), Function::RAM)
         };
-        let mut guest = self.backends.wasm.open(exit.clone()).map_err(refused)?;
+        let mut guest = self.unloaded().open(exit.clone()).map_err(refused)?;
+        let begins_anew = self.backends.wasm.begins_anew();
         let started = Instant::now();
         let most = deadline.saturating_duration_since(started);
-        let declared = within(Some(most), guest.declare(&bounds)).await;
+        let told = async {
+            if begins_anew && self.read.get().is_none() {
+                guest.read(&bounds).await?;
+                if let Some(read) = guest.save() {
+                    guest = read.open(exit.clone()).map_err(GuestError::Failed)?;
+                    let _ = self.read.set(read);
+                }
+            }
+            guest.declare(&bounds).await
+        };
+        let declared = within(Some(most), Box::pin(told)).await;
         let declared = declared.map_err(|error| {
             // What it printed may say why.
             for (channel, bytes) in exit.held.release() {
@@ -119,10 +136,6 @@ impl Program {
             self.not_loaded(self.placed(error), &guest.usage(), started.elapsed())
         })?;
         self.settle(shared, &declared.functions, &declared.uses).map_err(refused)?;
-        // An instance whose memory is another's does some things again that are in neither
-        // (the adapter of a JavaScript guest takes a stack of its own), for a little fuel. For
-        // each run to burn the same, the first call is in such an instance, too.
-        let begins_anew = self.project.language() == Language::JavaScript;
         if declared.is_pure {
             let mut save = || {
                 let (guests, output) = (guest.save()?, exit.held.copy());
@@ -145,9 +158,14 @@ impl Program {
             }
         }
         if let Some(shelf) = shelf {
-            Loaded::put(self.loaded.get(), shelf);
+            Kept::put(self.loaded.get(), self.read.get().map(|read| &**read), shelf);
         }
         Ok(())
+    }
+
+    /// What opens sandboxes in which it is not loaded, at most read.
+    fn unloaded(&self) -> &Arc<dyn Guests> {
+        self.read.get().unwrap_or(&self.backends.wasm)
     }
 
     /// From here on it is settled what its tasks may do.
@@ -265,7 +283,7 @@ impl Program {
                 }
                 match loaded {
                     Some(loaded) => (&loaded.guests, Held::again(&loaded.output)),
-                    None => (&self.backends.wasm, Held::default()),
+                    None => (self.unloaded(), Held::default()),
                 }
             }
         };

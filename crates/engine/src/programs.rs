@@ -49,7 +49,7 @@ impl Asked {
     }
 }
 
-/// Where one program is kept, loaded, from one process to the next. Whoever makes one sees to
+/// Where one program is kept, loaded or at least read, from one process to the next. Whoever makes one sees to
 /// it that it is the same program: that nothing else than what it goes by is loaded.
 pub trait Shelf: Send + Sync {
     /// What was put there by an earlier process.
@@ -58,18 +58,19 @@ pub trait Shelf: Send + Sync {
     /// Whether a program can be put there.
     fn wants(&self) -> bool;
 
-    /// Puts a program there: what it declares, and its memory. No more than a saving.
-    fn put(&self, declared: &[u8], memory: &[u8]);
+    /// Puts a program there: what it declares, if it is loaded, and its memory. No more than a
+    /// saving.
+    fn put(&self, declared: Option<&[u8]>, memory: &[u8]);
 
-    /// The program cannot be kept: its memory is large, or not the same each time.
+    /// The program cannot be kept: its memory is large.
     fn give_up(&self);
 }
 
 /// What a [`Shelf`] holds.
 #[derive(Debug)]
 pub struct Shelved {
-    /// What the program declares.
-    pub declared: Vec<u8>,
+    /// What the program declares; nothing if it is not loaded, but only read.
+    pub declared: Option<Vec<u8>>,
     /// Its memory. Nobody changes the file any more.
     pub memory: File,
 }
@@ -82,17 +83,26 @@ struct Told {
     uses: String,
 }
 
-impl Loaded {
+/// A program as a [`Shelf`] has it.
+pub(crate) enum Kept {
+    Loaded(Loaded),
+    /// What opens sandboxes in which it is read.
+    Read(Arc<dyn Guests>),
+}
+
+impl Kept {
     /// From a shelf, if it can run on these guests.
-    pub(crate) fn from_shelf(shelf: &dyn Shelf, guests: &dyn Guests) -> Option<Self> {
+    pub(crate) fn take(shelf: &dyn Shelf, guests: &dyn Guests) -> Option<Self> {
         let Shelved { declared, memory } = shelf.take()?;
-        let Told { functions, uses } = serde_json::from_slice(&declared).ok()?;
         let guests = guests.restore(&memory)?;
-        Some(Self { guests, output: Vec::new(), functions, uses })
+        let Some(declared) = declared else { return Some(Self::Read(guests)) };
+        let Told { functions, uses } = serde_json::from_slice(&declared).ok()?;
+        Some(Self::Loaded(Loaded { guests, output: Vec::new(), functions, uses }))
     }
 
-    /// Onto a shelf, if it was saved, printed nothing, and can be told in bytes.
-    pub(crate) fn put(loaded: Option<&Self>, shelf: &dyn Shelf) {
+    /// Puts a program onto a shelf: loaded, if it was saved, printed nothing, and can be told
+    /// in bytes; else as it was read.
+    pub(crate) fn put(loaded: Option<&Loaded>, read: Option<&dyn Guests>, shelf: &dyn Shelf) {
         if !shelf.wants() {
             return;
         }
@@ -100,9 +110,10 @@ impl Loaded {
             let told = Told { functions: loaded.functions.clone(), uses: loaded.uses.clone() };
             Some((serde_json::to_vec(&told).ok()?, loaded.guests.store()?))
         });
-        match stored {
-            Some((told, memory)) => shelf.put(&told, &memory),
-            None => shelf.give_up(),
+        match (stored, read.and_then(Guests::store)) {
+            (Some((told, memory)), _) => shelf.put(Some(&told), &memory),
+            (None, Some(memory)) => shelf.put(None, &memory),
+            (None, None) => shelf.give_up(),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A program in a sandbox, in Python or JavaScript: one store, one instance.
 //!
 //! ```text
-//!   open ──▶ new ──declare──▶ loaded ──call──▶ (begin ⇄ advance) ──▶ value
-//!              └───────────call───▲
+//!   open ──▶ new ──read──▶ read ──declare──▶ loaded ──call──▶ (begin ⇄ advance) ──▶ value
+//!              └──────declare, call───────────▲
 //! ```
 
 use std::fs::File;
@@ -25,7 +25,7 @@ use crate::host::bindings::{Guest as Instance, GuestPre as Module};
 use crate::host::{self, Event, MOST_ROOTS, State, bindings};
 use crate::layer::Packages;
 use crate::memory::{Held, Image, Overlay, Pages, Pool, Recycling, Stacks, starting};
-use crate::runtime::{self, FUEL_SLICE, Prepared};
+use crate::runtime::{self, FUEL_SLICE, Language, Prepared};
 
 /// A prepared guest, loaded into this process.
 #[derive(Clone)]
@@ -36,6 +36,7 @@ pub struct Runtime {
     roots: u32,
     /// What names its code and its image; empty if they are of no file.
     name: Arc<str>,
+    begins_anew: bool,
 }
 
 impl Runtime {
@@ -46,7 +47,8 @@ impl Runtime {
     pub fn new(prepared: &Prepared, most_idle: usize) -> wasmtime::Result<Self> {
         let code = |engine: &Engine| prepared.component(engine);
         let runtime = Self::of(prepared.image()?, code, prepared.roots(), most_idle)?;
-        Ok(Self { name: prepared.name().into(), ..runtime })
+        let begins_anew = prepared.language == Language::JavaScript;
+        Ok(Self { name: prepared.name().into(), begins_anew, ..runtime })
     }
 
     pub(crate) fn of(
@@ -63,7 +65,7 @@ impl Runtime {
         host::link_files(&mut linker)?;
         bindings::capsule::guest::host::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         let guest = Module::new(linker.instantiate_pre(&component)?)?;
-        Ok(Self { engine, guest, pool, roots, name: Arc::from("") })
+        Ok(Self { engine, guest, pool, roots, name: Arc::from(""), begins_anew: false })
     }
 
     /// How used memories are made new on this host.
@@ -81,58 +83,67 @@ impl Guests for Runtime {
         (!self.name.is_empty()).then(|| self.name.to_string())
     }
 
+    // An adapter between WASI's two versions, which a JavaScript guest has, takes a stack of its
+    // own from the memory at its first call in an instance.
+    fn begins_anew(&self) -> bool {
+        self.begins_anew
+    }
+
     fn restore(&self, stored: &File) -> Option<Arc<dyn Guests>> {
         let mut head = [0; HEAD];
         stored.read_exact_at(&mut head, 0).ok()?;
         let (numbers, _) = head.as_chunks::<8>();
-        let [roots, fuel, clock] = numbers else { return None };
+        let [roots, fuel, clock, is_loaded] = numbers else { return None };
         let roots = u32::try_from(u64::from_le_bytes(*roots)).ok()?;
         let (fuel, clock) = (u64::from_le_bytes(*fuel), u64::from_le_bytes(*clock));
         // More than these no program can have come to while it was loaded.
         if roots as usize > MOST_ROOTS || fuel > Fuel::LOW.units() || clock > LONGEST_CLOCK {
             return None;
         }
+        let is_loaded = u64::from_le_bytes(*is_loaded) != 0;
         let overlay = Arc::new(self.pool.stored(stored, HEAD)?);
-        let memory = Arc::new(Kept { overlay, roots, fuel, clock });
-        Some(Arc::new(Loaded { runtime: self.clone(), memory }))
+        let memory = Arc::new(Kept { overlay, roots, fuel, clock, is_loaded });
+        Some(Arc::new(Begun { runtime: self.clone(), memory }))
     }
 }
 
-/// What stands before a memory that is stored: handles of the root, fuel, a clock.
-const HEAD: usize = 3 * size_of::<u64>();
+/// What stands before a memory that is stored: handles of the root, fuel, a clock, and whether
+/// the program is loaded.
+const HEAD: usize = 4 * size_of::<u64>();
 /// An hour, in nanoseconds.
 const LONGEST_CLOCK: u64 = 3_600_000_000_000;
 
-/// A runtime and a memory in which a program is loaded.
-struct Loaded {
+/// A runtime and a memory in which a program is read or loaded.
+struct Begun {
     runtime: Runtime,
     memory: Arc<Kept>,
 }
 
-/// What a guest was when its program was loaded.
+/// What a guest was when its program was read or loaded.
 struct Kept {
     overlay: Arc<Overlay>,
     /// Handles of the root that the memory believes to hold.
     roots: u32,
-    /// What loading burnt.
+    /// What that burnt.
     fuel: u64,
     /// What the clock that only runs showed.
     clock: u64,
+    is_loaded: bool,
 }
 
-impl Guests for Loaded {
+impl Guests for Begun {
     fn open(&self, outside: Arc<dyn Outside>) -> Result<Box<dyn Guest>, Failure> {
         let mut guest = self.runtime.guest(outside)?;
         guest.store.data_mut().witness.go_on_from(self.memory.clock);
         guest.fuel = self.memory.fuel;
-        guest.is_loaded = true;
+        guest.is_loaded = self.memory.is_loaded;
         guest.kept = Some(self.memory.clone());
         Ok(Box::new(guest))
     }
 
     fn store(&self) -> Option<Vec<u8>> {
-        let Kept { overlay, roots, fuel, clock } = &*self.memory;
-        let head = [u64::from(*roots), *fuel, *clock].map(u64::to_le_bytes);
+        let Kept { overlay, roots, fuel, clock, is_loaded } = &*self.memory;
+        let head = [u64::from(*roots), *fuel, *clock, u64::from(*is_loaded)].map(u64::to_le_bytes);
         Some(overlay.write(head.as_flattened()))
     }
 }
@@ -185,6 +196,17 @@ struct Declaration<'a> {
 }
 
 impl Guest for WasmGuest {
+    fn read<'a>(&'a mut self, bounds: &'a Grant) -> Pending<'a, Result<(), GuestError>> {
+        Box::pin(self.metered(bounds, async |this: &mut Self| {
+            this.store.data_mut().deny();
+            // Nothing of the program asks for the time when nothing of it runs.
+            this.was_timed = Some(false);
+            let (instance, store) = this.instance().await?;
+            let result = instance.call_read_program(store).await;
+            this.answered(result)
+        }))
+    }
+
     fn declare<'a>(&'a mut self, bounds: &'a Grant) -> Pending<'a, Result<Declared, GuestError>> {
         Box::pin(self.metered(bounds, async |this: &mut Self| {
             this.store.data_mut().deny();
@@ -231,8 +253,9 @@ impl Guest for WasmGuest {
         let overlay = Arc::new(self.memory.as_ref()?.overlay()?);
         let roots = u32::try_from(roots).ok()?;
         let clock = self.store.data().witness.clock();
-        let memory = Arc::new(Kept { overlay, roots, fuel: self.fuel, clock });
-        Some(Arc::new(Loaded { runtime: self.runtime.clone(), memory }))
+        let (fuel, is_loaded) = (self.fuel, self.is_loaded);
+        let memory = Arc::new(Kept { overlay, roots, fuel, clock, is_loaded });
+        Some(Arc::new(Begun { runtime: self.runtime.clone(), memory }))
     }
 
     fn usage(&self) -> Usage {

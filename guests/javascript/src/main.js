@@ -24,6 +24,8 @@ function attempt(work) {
   }
 }
 
+export const readProgram = () => attempt(program.read);
+
 export const load = (environment) => attempt(() => program.load(environment));
 
 export const begin = (task, given, environment) =>

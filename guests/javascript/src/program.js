@@ -15,16 +15,15 @@ const TAIL = "\n})";
 // Indirect, so that it sees no name of this file.
 const evaluate = eval;
 let path = "";
+/** The program as a function that was not called yet. */
+let unrun;
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 /** Where the program comes from; another place while the runtime is built. */
 let find = source;
 
-/** Runs the program's top level; what it declares, as JSON, if it is loaded for that. */
-export function load(pairs) {
-  const declares = pairs === undefined;
-  environment.fill(pairs ?? [], declares);
-  notePlaces(declares);
+/** Reads the program's text, and runs nothing of it. */
+export function read() {
   const found = find("");
   path = found.path;
   stack.describe(path, HEAD.length);
@@ -32,7 +31,17 @@ export function load(pairs) {
   setArguments(file);
   let text = decoder.decode(found.source);
   if (text.startsWith("#!")) text = `//${text.slice(2)}`;
-  const run = evaluate(`${HEAD}${text}${TAIL}\n//# sourceURL=${stack.PROGRAM}`);
+  unrun = { file, run: evaluate(`${HEAD}${text}${TAIL}\n//# sourceURL=${stack.PROGRAM}`) };
+}
+
+/** Runs the program's top level; what it declares, as JSON, if it is loaded for that. */
+export function load(pairs) {
+  const declares = pairs === undefined;
+  environment.fill(pairs ?? [], declares);
+  notePlaces(declares);
+  if (unrun === undefined) read();
+  const { file, run } = unrun;
+  unrun = undefined;
   const module = { exports: {}, id: ".", filename: file, loaded: false, children: [], paths: [] };
   run.call(module.exports, module.exports, require, module, file, "/");
   module.loaded = true;

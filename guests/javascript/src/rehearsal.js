@@ -39,6 +39,7 @@ export async function rehearse() {
   for (let round = 0; round < ROUNDS; round++) {
     program.forget(source);
     const pairs = round % 2 === 0 ? undefined : [["KEY", "value"]];
+    program.read();
     program.load(pairs);
     for (const [name, given] of [
       ["main", '{"args":[],"kwargs":{}}'],

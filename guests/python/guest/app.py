@@ -52,6 +52,9 @@ class WitWorld(wit_world.WitWorld):
     def wake(self, roots: int) -> None:
         layer.wake(roots)
 
+    def read_program(self) -> None:
+        """A program is read where it is loaded."""
+
     def load(self, environment: list[tuple[str, str]] | None) -> str:
         try:
             room.keep()

@@ -15,6 +15,14 @@ pub(crate) struct Image {
     pub(super) written: Arc<[Pages]>,
 }
 
+/// Has the kernel hold all of a file in large pieces, before it is mapped for good. As with
+/// [`Image::new`], nobody may change it.
+pub(crate) fn read_large(file: &File) -> io::Result<()> {
+    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    Mapping::of_file(file, length)?.read_large();
+    Ok(())
+}
+
 /// Some pages in a row: the first, and how many.
 pub(crate) type Pages = (usize, usize);
 

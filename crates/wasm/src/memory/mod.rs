@@ -20,7 +20,7 @@ mod sys;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use image::{Image, Pages};
+pub(crate) use image::{Image, Pages, read_large};
 pub(crate) use overlay::Overlay;
 pub(crate) use pool::Pool;
 pub use pool::Recycling;

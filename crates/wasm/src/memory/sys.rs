@@ -48,6 +48,22 @@ impl Mapping {
         Ok(Self { base: NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?, length })
     }
 
+    /// Has the kernel read in large pieces what it does not hold of the file (Linux,
+    /// Documentation/admin-guide/mm/transhuge.rst): it keeps a file in memory in the pieces
+    /// that it was read in, and a run has fewer page faults in large ones. No more than a
+    /// saving of time: without it they are as small as the first look at them.
+    pub(super) fn read_large(&self) {
+        const PIECE: usize = 2 << 20;
+        // SAFETY: the range is ours; what it holds stays as it is.
+        let advised =
+            unsafe { rustix::mm::madvise(self.base().cast(), self.length, Advice::LinuxHugepage) };
+        if advised.is_ok() {
+            self.bytes().iter().step_by(PIECE).for_each(|byte| {
+                std::hint::black_box(*byte);
+            });
+        }
+    }
+
     pub(super) fn base(&self) -> *mut u8 {
         self.base.as_ptr()
     }

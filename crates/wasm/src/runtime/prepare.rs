@@ -10,7 +10,7 @@ use wasmtime::component::Component;
 use super::cache::{Cache, Entry};
 use super::{Language, Threads, engine, strip, sys};
 use crate::first;
-use crate::memory::{Image, Pages};
+use crate::memory::{self, Image, Pages};
 
 /// A step of the work, for people who wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,7 @@ pub enum PrepareError {
 
 /// A guest whose code and memory are files, ready to be mapped.
 pub struct Prepared {
+    pub(crate) language: Language,
     entry: Entry,
     /// With packages in its memory, where there are any.
     layer: Option<Layer>,
@@ -104,7 +105,7 @@ pub(super) fn prepare(
     let key = format!("{name}-{}-{:016x}", &hash[..16], compatibility(&engine));
     let cache = Cache::open(cache).map_err(failed)?;
     if let Ok(entry) = cache.entry(&key) {
-        return Ok(Prepared { entry, layer: None });
+        return Ok(Prepared { language, entry, layer: None });
     }
     progress.stage(Stage::Unpack);
     let damaged = |source| PrepareError::Damaged { language: name, source };
@@ -120,14 +121,16 @@ pub(super) fn prepare(
     let written = serde_json::to_vec(&written).unwrap_or_default();
     let files: [(&str, &[u8]); 3] = [(CODE, &code), (IMAGE, &stripped.image), (WRITTEN, &written)];
     let entry = cache.create(&key, &files).map_err(failed)?;
-    Ok(Prepared { entry, layer: None })
+    Ok(Prepared { language, entry, layer: None })
 }
 
 impl Prepared {
     /// The memory image.
     pub(crate) fn image(&self) -> io::Result<Image> {
         let entry = self.layer.as_ref().map_or(&self.entry, |layer| &layer.entry);
-        Ok(Image::new(entry.file(IMAGE)?)?.with_written(self.written().unwrap_or_default()))
+        let file = entry.file(IMAGE)?;
+        memory::read_large(&file)?;
+        Ok(Image::new(file)?.with_written(self.written().unwrap_or_default()))
     }
 
     /// What was found out when the guest was compiled. It holds for layers, too: what they
@@ -151,7 +154,7 @@ impl Prepared {
         entry.file(ROOTS)?.take(16).read_to_string(&mut roots)?;
         let roots = roots.parse().map_err(io::Error::other)?;
         let own = Entry::again(&self.entry)?;
-        Ok(Some(Self { entry: own, layer: Some(Layer { entry, roots }) }))
+        Ok(Some(Self { language: self.language, entry: own, layer: Some(Layer { entry, roots }) }))
     }
 
     /// Stores a memory as `key`.
@@ -170,6 +173,7 @@ impl Prepared {
 
     /// The code, mapped.
     pub(crate) fn component(&self, engine: &Engine) -> wasmtime::Result<Component> {
+        memory::read_large(&self.entry.file(CODE)?)?;
         sys::load(engine, &self.entry.path.join(CODE))
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use capsule_backend::guest::GuestError;
+
 use super::support::{NO_ARGUMENTS, Program, Sandbox, block_on, grant, main};
 
 #[test]
@@ -79,6 +81,45 @@ fn what_begins_with_a_kept_program_is_as_if_it_was_loaded() {
     assert_eq!(*program.printed.lock().unwrap(), b"said\nsaid\nsaid\n");
     // Loading is charged to each.
     assert!(burnt.iter().all(|fuel| *fuel > first.usage().fuel), "{burnt:?}");
+}
+
+#[test]
+fn a_program_that_is_only_read_has_not_run() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    let top =
+        "console.log(`ran ${process.env.KEY} ${Date.now() > 9} ${Math.random().toFixed(9)}`);";
+    let program = Arc::new(Program::new(&format!("{top}\n{}", main("return 1;"))));
+    let mut reader = sandbox.open(program.clone());
+    block_on(reader.read(&grant())).unwrap();
+    let read = reader.save().unwrap();
+    assert_eq!(*program.printed.lock().unwrap(), b"");
+    let mut rights = grant();
+    rights.environment = vec![("KEY".to_owned(), "value".to_owned())];
+    let mut burnt = Vec::new();
+    for _ in 0..3 {
+        let mut guest = read.open(program.clone()).unwrap();
+        block_on(guest.call("main", NO_ARGUMENTS, &rights)).unwrap();
+        burnt.push(guest.usage().fuel);
+    }
+    let printed = String::from_utf8(program.printed.lock().unwrap().clone()).unwrap();
+    let lines: Vec<_> = printed.lines().collect();
+    assert!(lines.iter().all(|line| line.starts_with("ran value true 0.")), "{printed}");
+    assert!(lines.len() == 3 && lines[0] != lines[1] && lines[1] != lines[2], "{printed}");
+    // Reading is charged to each.
+    assert!(burnt.iter().all(|fuel| *fuel > reader.usage().fuel), "{burnt:?}");
+    // And it can be declared from there, as any other.
+    let mut guest = read.open(program).unwrap();
+    assert!(!block_on(guest.declare(&grant())).unwrap().is_pure);
+}
+
+#[test]
+fn what_cannot_be_read_says_why() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    let mut guest = sandbox.open(Arc::new(Program::new("const a = 1;\nconst a = 2;")));
+    let error = block_on(guest.read(&grant())).unwrap_err();
+    let GuestError::Raised { kind, message, .. } = error else { panic!("{error:?}") };
+    assert_eq!(kind, "SyntaxError");
+    assert!(message.contains("redeclaration"), "{message}");
 }
 
 #[test]
