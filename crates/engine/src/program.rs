@@ -99,14 +99,14 @@ impl Program {
             return Ok(());
         }
         match shelf.and_then(|shelf| Kept::take(shelf, &*self.backends.wasm)) {
-            Some(Kept::Loaded(loaded)) => {
-                if self.settle(shared, &loaded.functions, &loaded.uses).is_ok() {
-                    let _ = self.loaded.set(loaded);
-                    return Ok(());
-                }
+            Some(Kept::Loaded(loaded))
+                if self.settle(shared, &loaded.functions, &loaded.uses).is_ok() =>
+            {
+                let _ = self.loaded.set(loaded);
+                return Ok(());
             }
             Some(Kept::Read(guests)) => drop(self.read.set(guests)),
-            None => {}
+            Some(Kept::Loaded(_)) | None => {}
         }
         let exit = Arc::new(Exit::new(shared, self.index, Held::hold()));
         let bounds = Grant {
