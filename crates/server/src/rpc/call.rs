@@ -46,6 +46,11 @@ pub struct Rejected {
 
 /// Reads a body.
 pub fn read(body: &[u8]) -> Message {
+    // One call may have megabytes, which are looked at once. What is wrong with it is found out
+    // after.
+    if let Ok(members) = serde_json::from_slice(body) {
+        return Message::One(call_of(members));
+    }
     // The whole is looked at before a part is used: a body that breaks off is no batch.
     let whole: &RawValue = match serde_json::from_slice(body) {
         Ok(whole) => whole,
@@ -78,9 +83,13 @@ fn invalid(message: &str) -> Rejected {
 }
 
 fn read_call(text: &RawValue) -> Result<Call, Rejected> {
-    let Members(members) = serde_json::from_str(text.get()).map_err(|_| {
+    let members = serde_json::from_str(text.get()).map_err(|_| {
         invalid("a request is a JSON object with jsonrpc, method, params and id, each once")
     })?;
+    call_of(members)
+}
+
+fn call_of(Members(members): Members<'_>) -> Result<Call, Rejected> {
     let id = members.get("id").copied();
     if let Some(id) = id
         && !is_id(id)

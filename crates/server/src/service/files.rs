@@ -1,7 +1,6 @@
 //! Files of a sandbox, in one piece or streamed.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use capsule_backend::sandbox::{Change, Entry, EntryKind, OpenMode, Sandbox, SandboxFile};
 use capsule_spec::{ErrorCode, Failure};
 
@@ -109,10 +108,10 @@ impl Service {
             }
             rest.extend_from_slice(&bytes);
             let whole = rest.len() / 3 * 3;
-            STANDARD.encode_string(&rest[..whole], &mut text);
+            STANDARD.encode_append(&rest[..whole], &mut text);
             rest.drain(..whole);
         }
-        STANDARD.encode_string(&rest, &mut text);
+        STANDARD.encode_append(&rest, &mut text);
         text.push_str("\"}");
         Ok(text)
     }

@@ -6,8 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -135,7 +134,7 @@ pub(super) fn whole_life(client: &mut Client) -> anyhow::Result<()> {
 }
 
 pub(super) fn file_in_json(client: &mut Client, id: &str, content: &[u8]) -> anyhow::Result<()> {
-    let sent = STANDARD.encode(content);
+    let sent = STANDARD.encode_to_string(content);
     let params = json!({ "id": id, "path": "file", "content": sent });
     client.call("sandbox.v1.writeFile", params).map_err(said)?;
     let read = client.call("sandbox.v1.readFile", json!({ "id": id, "path": "file" }));
