@@ -105,6 +105,14 @@ impl Group {
         }
     }
 
+    /// How many processes the kernel ended for memory so far.
+    pub(crate) fn memory_kills(&self) -> u64 {
+        match self {
+            Self::V2(group) => group.memory_kills(),
+            Self::V1(group) => group.memory_kills(),
+        }
+    }
+
     /// Where it is: a directory for each hierarchy, with its controller in version 1.
     pub(crate) fn places(&self) -> Vec<(Option<Controller>, PathBuf)> {
         match self {

@@ -107,14 +107,18 @@ impl Group {
         read_number(&usage).map(Duration::from_nanos)
     }
 
+    pub(super) fn memory_kills(&self) -> u64 {
+        self.path(Controller::Memory)
+            .and_then(|path| read_keyed(&path.join("memory.oom_control"), "oom_kill"))
+            .unwrap_or(0)
+    }
+
     pub(super) fn counts(&self) -> Counts {
         let memory = |file| self.path(Controller::Memory).map(|path| path.join(file));
         let pids = |file| self.path(Controller::Pids).map(|path| path.join(file));
         Counts {
             peak_memory: memory("memory.max_usage_in_bytes").and_then(|file| read_number(&file)),
-            memory_kills: memory("memory.oom_control")
-                .and_then(|file| read_keyed(&file, "oom_kill"))
-                .unwrap_or(0),
+            memory_kills: self.memory_kills(),
             refused_forks: pids("pids.events")
                 .and_then(|file| read_keyed(&file, "max"))
                 .unwrap_or(0),

@@ -71,11 +71,15 @@ impl Group {
         self.claim.remove();
     }
 
+    pub(super) fn memory_kills(&self) -> u64 {
+        read_keyed(&self.path().join("memory.events"), "oom_kill").unwrap_or(0)
+    }
+
     pub(super) fn counts(&self) -> Counts {
         Counts {
             // Since Linux 5.19; before, the largest process has to do.
             peak_memory: read_number(&self.path().join("memory.peak")),
-            memory_kills: read_keyed(&self.path().join("memory.events"), "oom_kill").unwrap_or(0),
+            memory_kills: self.memory_kills(),
             refused_forks: read_keyed(&self.path().join("pids.events"), "max").unwrap_or(0),
         }
     }

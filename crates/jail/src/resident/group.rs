@@ -132,7 +132,7 @@ impl Grouping {
     /// group is joined, or stopped, the last count stands.
     pub(super) fn memory_kills(&self) -> u64 {
         if let Ok(state) = self.state.try_lock() {
-            let kills = state.group.as_ref().map_or(0, |group| group.counts().memory_kills);
+            let kills = state.group.as_ref().map_or(0, Group::memory_kills);
             self.memory_kills.store(kills, Ordering::Relaxed);
         }
         self.memory_kills.load(Ordering::Relaxed)
