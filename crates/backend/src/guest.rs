@@ -29,12 +29,6 @@ pub trait Guests: Send + Sync {
         None
     }
 
-    /// Whether a task burns a little more in a sandbox that begins as another one was saved than
-    /// in that one itself. Where each run is to burn the same, all of them begin so.
-    fn begins_anew(&self) -> bool {
-        false
-    }
-
     /// What [`Guest::save`] gave, as bytes for [`Guests::restore`]. None if it cannot be told
     /// in bytes.
     fn store(&self) -> Option<Vec<u8>> {

@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::output::Held;
 use crate::parts::Part;
 use crate::programs::{Kept, Loaded};
-use crate::project::Project;
+use crate::project::{Language, Project};
 use crate::uses::{self, Use};
 use crate::workflow::{Backends, DISK, DOWNLOAD, Shared, within};
 
@@ -114,7 +114,11 @@ impl Program {
             ..self.bare_grant(Meter::within(Fuel::LOW.units(), &shared.room), Function::RAM)
         };
         let mut guest = self.unloaded().open(exit.clone()).map_err(refused)?;
-        let begins_anew = self.backends.wasm.begins_anew();
+        bounds.meter.charge(guest.usage().fuel);
+        // An instance whose memory is another's does some things again that are in neither
+        // (the adapter of a JavaScript guest takes a stack of its own), for a little fuel. For
+        // each run to burn the same, loading and the first call are in such instances, too.
+        let begins_anew = self.project.language() == Language::JavaScript;
         let started = Instant::now();
         let most = deadline.saturating_duration_since(started);
         let told = async {

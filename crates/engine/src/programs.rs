@@ -62,7 +62,7 @@ pub trait Shelf: Send + Sync {
     /// saving.
     fn put(&self, declared: Option<&[u8]>, memory: &[u8]);
 
-    /// The program cannot be kept: its memory is large.
+    /// The program cannot be kept: its memory is large, or cannot be told from others.
     fn give_up(&self);
 }
 
@@ -110,10 +110,12 @@ impl Kept {
             let told = Told { functions: loaded.functions.clone(), uses: loaded.uses.clone() };
             Some((serde_json::to_vec(&told).ok()?, loaded.guests.store()?))
         });
-        match (stored, read.and_then(Guests::store)) {
-            (Some((told, memory)), _) => shelf.put(Some(&told), &memory),
-            (None, Some(memory)) => shelf.put(None, &memory),
-            (None, None) => shelf.give_up(),
+        match stored {
+            Some((told, memory)) => shelf.put(Some(&told), &memory),
+            None => match read.and_then(Guests::store) {
+                Some(memory) => shelf.put(None, &memory),
+                None => shelf.give_up(),
+            },
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::host::bindings::{Guest as Instance, GuestPre as Module};
 use crate::host::{self, Event, MOST_ROOTS, State, bindings};
 use crate::layer::Packages;
 use crate::memory::{Held, Image, Overlay, Pages, Pool, Recycling, Stacks, starting};
-use crate::runtime::{self, FUEL_SLICE, Language, Prepared};
+use crate::runtime::{self, FUEL_SLICE, Prepared};
 
 /// A prepared guest, loaded into this process.
 #[derive(Clone)]
@@ -36,7 +36,6 @@ pub struct Runtime {
     roots: u32,
     /// What names its code and its image; empty if they are of no file.
     name: Arc<str>,
-    begins_anew: bool,
 }
 
 impl Runtime {
@@ -47,8 +46,7 @@ impl Runtime {
     pub fn new(prepared: &Prepared, most_idle: usize) -> wasmtime::Result<Self> {
         let code = |engine: &Engine| prepared.component(engine);
         let runtime = Self::of(prepared.image()?, code, prepared.roots(), most_idle)?;
-        let begins_anew = prepared.language == Language::JavaScript;
-        Ok(Self { name: prepared.name().into(), begins_anew, ..runtime })
+        Ok(Self { name: prepared.name().into(), ..runtime })
     }
 
     pub(crate) fn of(
@@ -65,7 +63,7 @@ impl Runtime {
         host::link_files(&mut linker)?;
         bindings::capsule::guest::host::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         let guest = Module::new(linker.instantiate_pre(&component)?)?;
-        Ok(Self { engine, guest, pool, roots, name: Arc::from(""), begins_anew: false })
+        Ok(Self { engine, guest, pool, roots, name: Arc::from("") })
     }
 
     /// How used memories are made new on this host.
@@ -81,12 +79,6 @@ impl Guests for Runtime {
 
     fn name(&self) -> Option<String> {
         (!self.name.is_empty()).then(|| self.name.to_string())
-    }
-
-    // An adapter between WASI's two versions, which a JavaScript guest has, takes a stack of its
-    // own from the memory at its first call in an instance.
-    fn begins_anew(&self) -> bool {
-        self.begins_anew
     }
 
     fn restore(&self, stored: &File) -> Option<Arc<dyn Guests>> {

@@ -9,11 +9,10 @@ import * as stack from "./stack.js";
 import { named, notePlaces, placeOf, recordOf, tasks } from "./task.js";
 import { decode } from "./values.js";
 
-/** What the text becomes: a CommonJS module. Line 1 stays line 1. */
-const HEAD = "(function (exports, require, module, __filename, __dirname) {";
-const TAIL = "\n})";
-// Indirect, so that it sees no name of this file.
-const evaluate = eval;
+/** What the text, a CommonJS module, sees. */
+const NAMES = ["exports", "require", "module", "__filename", "__dirname"];
+/** Lines that the engine writes above the body of a function that is made of its text. */
+const LINES = 2;
 let path = "";
 /** The program as a function that was not called yet. */
 let unrun;
@@ -26,12 +25,13 @@ let find = source;
 export function read() {
   const found = find("");
   path = found.path;
-  stack.describe(path, HEAD.length);
+  stack.describe(path, LINES);
   const file = `/${path.split("/").pop()}`;
   setArguments(file);
   let text = decoder.decode(found.source);
   if (text.startsWith("#!")) text = `//${text.slice(2)}`;
-  unrun = { file, run: evaluate(`${HEAD}${text}${TAIL}\n//# sourceURL=${stack.PROGRAM}`) };
+  // As a body, which no text can leave: `})` in it is an error.
+  unrun = { file, run: Function(...NAMES, `${text}\n//# sourceURL=${stack.PROGRAM}`) };
 }
 
 /** Runs the program's top level; what it declares, as JSON, if it is loaded for that. */

@@ -8,13 +8,13 @@ const BINDINGS = "/sources/initializer.js";
 export const PROGRAM = "program";
 
 let program = "";
-/** Columns by which line 1 of the program is moved. */
-let shift = 0;
+/** Lines by which the program is moved. */
+let above = 0;
 
-/** Says what the program is called. */
-export function describe(path, columns) {
+/** Says what the program is called, and how many lines of its function are not its own. */
+export function describe(path, lines) {
   program = path;
-  shift = columns;
+  above = lines;
 }
 
 /**
@@ -32,9 +32,8 @@ export function describePiece(name, columns, lines) {
 /** Whose code a file of the engine's is. */
 function ownerOf(file) {
   const [whole, number] = /^program:(\d+)/.exec(file) ?? [];
-  const { name, columns, lines } = pieces[number - 1] ?? { name: program, columns: shift };
-  const known = whole ?? PROGRAM;
-  return { known, name, columns, lines };
+  const piece = pieces[number - 1] ?? { name: program, columns: 0 };
+  return { known: whole ?? PROGRAM, above: whole === undefined ? above : 0, ...piece };
 }
 
 /** What the program is called. */
@@ -82,13 +81,13 @@ export function parse(stack) {
     const line = text.slice(before + 1, last);
     const column = text.slice(last + 1);
     if (file.startsWith(OURS) || file === "self-hosted" || file.endsWith(BINDINGS)) continue;
-    const { known, name: called, columns, lines } = ownerOf(file);
+    const { known, above, name: called, columns, lines } = ownerOf(file);
     if (Number(line) > lines) continue;
     const isFirst = file === known && line === "1";
     found.push({
       name: plain(name),
       file: file.startsWith(known) ? called + file.slice(known.length) : file,
-      line: Number(line),
+      line: Number(line) - (file === known ? above : 0),
       column: Math.max(1, Number(column) - (isFirst ? columns : 0)),
     });
     if (found.length === 60) break;

@@ -108,6 +108,8 @@ impl Service {
             }
             rest.extend_from_slice(&bytes);
             let whole = rest.len() / 3 * 3;
+            // It grows by what it is given, and no more.
+            text.reserve(whole / 3 * 4);
             STANDARD.encode_append(&rest[..whole], &mut text);
             rest.drain(..whole);
         }

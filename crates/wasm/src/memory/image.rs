@@ -15,12 +15,13 @@ pub(crate) struct Image {
     pub(super) written: Arc<[Pages]>,
 }
 
-/// Has the kernel hold all of a file in large pieces, before it is mapped for good. As with
-/// [`Image::new`], nobody may change it.
-pub(crate) fn read_large(file: &File) -> io::Result<()> {
-    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-    Mapping::of_file(file, length)?.read_large();
-    Ok(())
+/// Has the kernel hold all of a file in large pieces, before it is mapped for good. No more than
+/// a saving of time. As with [`Image::new`], nobody may change it.
+pub(crate) fn read_large(file: &File) {
+    let length = file.metadata().ok().and_then(|file| usize::try_from(file.len()).ok());
+    if let Some(mapping) = length.and_then(|length| Mapping::of_file(file, length).ok()) {
+        mapping.read_large();
+    }
 }
 
 /// Some pages in a row: the first, and how many.

@@ -50,8 +50,8 @@ impl Mapping {
 
     /// Has the kernel read in large pieces what it does not hold of the file (Linux,
     /// Documentation/admin-guide/mm/transhuge.rst): it keeps a file in memory in the pieces
-    /// that it was read in, and a run has fewer page faults in large ones. No more than a
-    /// saving of time: without it they are as small as the first look at them.
+    /// that it was read in, and a run has fewer page faults in large ones. A kernel without
+    /// large pages does not.
     pub(super) fn read_large(&self) {
         const PIECE: usize = 2 << 20;
         // SAFETY: the range is ours; what it holds stays as it is.

@@ -69,7 +69,6 @@ pub enum PrepareError {
 
 /// A guest whose code and memory are files, ready to be mapped.
 pub struct Prepared {
-    pub(crate) language: Language,
     entry: Entry,
     /// With packages in its memory, where there are any.
     layer: Option<Layer>,
@@ -105,7 +104,7 @@ pub(super) fn prepare(
     let key = format!("{name}-{}-{:016x}", &hash[..16], compatibility(&engine));
     let cache = Cache::open(cache).map_err(failed)?;
     if let Ok(entry) = cache.entry(&key) {
-        return Ok(Prepared { language, entry, layer: None });
+        return Ok(Prepared { entry, layer: None });
     }
     progress.stage(Stage::Unpack);
     let damaged = |source| PrepareError::Damaged { language: name, source };
@@ -121,7 +120,7 @@ pub(super) fn prepare(
     let written = serde_json::to_vec(&written).unwrap_or_default();
     let files: [(&str, &[u8]); 3] = [(CODE, &code), (IMAGE, &stripped.image), (WRITTEN, &written)];
     let entry = cache.create(&key, &files).map_err(failed)?;
-    Ok(Prepared { language, entry, layer: None })
+    Ok(Prepared { entry, layer: None })
 }
 
 impl Prepared {
@@ -129,7 +128,7 @@ impl Prepared {
     pub(crate) fn image(&self) -> io::Result<Image> {
         let entry = self.layer.as_ref().map_or(&self.entry, |layer| &layer.entry);
         let file = entry.file(IMAGE)?;
-        memory::read_large(&file)?;
+        memory::read_large(&file);
         Ok(Image::new(file)?.with_written(self.written().unwrap_or_default()))
     }
 
@@ -154,7 +153,7 @@ impl Prepared {
         entry.file(ROOTS)?.take(16).read_to_string(&mut roots)?;
         let roots = roots.parse().map_err(io::Error::other)?;
         let own = Entry::again(&self.entry)?;
-        Ok(Some(Self { language: self.language, entry: own, layer: Some(Layer { entry, roots }) }))
+        Ok(Some(Self { entry: own, layer: Some(Layer { entry, roots }) }))
     }
 
     /// Stores a memory as `key`.
@@ -173,7 +172,9 @@ impl Prepared {
 
     /// The code, mapped.
     pub(crate) fn component(&self, engine: &Engine) -> wasmtime::Result<Component> {
-        memory::read_large(&self.entry.file(CODE)?)?;
+        if let Ok(code) = self.entry.file(CODE) {
+            memory::read_large(&code);
+        }
         sys::load(engine, &self.entry.path.join(CODE))
     }
 

@@ -123,6 +123,28 @@ fn what_cannot_be_read_says_why() {
 }
 
 #[test]
+fn no_text_leaves_the_function_that_it_is_read_as() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    for source in [
+        "}); console.log('out'); (function () {",
+        "}\nconsole.log('out');\n{",
+        "}; console.log('out'); //",
+        "} catch { } console.log('out'); try {",
+        "/* open",
+        "`open",
+    ] {
+        let program = Arc::new(Program::new(source));
+        let mut guest = sandbox.open(program.clone());
+        let error = block_on(guest.read(&grant())).unwrap_err();
+        assert!(
+            matches!(&error, GuestError::Raised { kind, .. } if kind == "SyntaxError"),
+            "{source}: {error:?}"
+        );
+        assert_eq!(*program.printed.lock().unwrap(), b"", "{source}");
+    }
+}
+
+#[test]
 fn a_program_that_looks_at_a_variable_late_is_not_pure() {
     let Some(sandbox) = Sandbox::new() else { return };
     for source in [
