@@ -143,6 +143,15 @@ impl Group {
         }
     }
 
+    /// Bytes of that which are copies of files, and which the kernel gives up when they are
+    /// wanted for anything else.
+    pub(crate) fn cached(&self) -> Option<u64> {
+        match self {
+            Self::V2(group) => read_cached(&group.path().join("memory.stat"), ""),
+            Self::V1(group) => group.cached(),
+        }
+    }
+
     /// Whether [`Group::freeze`] can be used: in version 1 there is the [`Freezer`].
     pub(crate) fn can_freeze(&self) -> bool {
         matches!(self, Self::V2(_))
@@ -248,6 +257,13 @@ fn read_number(path: &Path) -> Option<u64> {
 }
 
 /// The number after `key` in a flat keyed file.
+/// Memory of files on the kernel's two lists. What programs share without a file, and what is in
+/// a tmpfs, is on neither.
+fn read_cached(path: &Path, prefix: &str) -> Option<u64> {
+    let bytes = |list: &str| read_keyed(path, &format!("{prefix}{list}"));
+    Some(bytes("inactive_file")?.saturating_add(bytes("active_file")?))
+}
+
 fn read_keyed(path: &Path, key: &str) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.parse().ok())

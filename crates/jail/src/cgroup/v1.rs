@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use capsule_spec::Limits;
 
-use super::{Claim, Controller, Counts, read_keyed, read_number};
+use super::{Claim, Controller, Counts, read_cached, read_keyed, read_number};
 
 pub(crate) struct Group {
     claims: Vec<(Controller, Claim)>,
@@ -43,6 +43,10 @@ impl Group {
 
     pub(super) fn memory(&self) -> Option<u64> {
         read_number(&self.path(Controller::Memory)?.join("memory.usage_in_bytes"))
+    }
+
+    pub(super) fn cached(&self) -> Option<u64> {
+        read_cached(&self.path(Controller::Memory)?.join("memory.stat"), "total_")
     }
 
     pub(super) fn remove(&self) {

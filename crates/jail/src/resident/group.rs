@@ -115,6 +115,11 @@ impl Grouping {
         Some(state.group.as_ref()?.memory()?.saturating_add(state.used_before))
     }
 
+    /// Of that, what the kernel gives up when it is wanted for anything else.
+    pub(super) fn cached(&self) -> u64 {
+        lock(&self.state).group.as_ref().and_then(Group::cached).unwrap_or(0)
+    }
+
     pub(super) fn peak_memory(&self) -> Option<u64> {
         let state = lock(&self.state);
         Some(state.group.as_ref()?.counts().peak_memory?.saturating_add(state.used_before))

@@ -25,6 +25,7 @@
 //! and act as the guest's user (`capsule_init::resident::act_for`), which is enough to work for
 //! it and too little to be touched by it.
 
+mod count;
 mod doors;
 mod files;
 mod frames;

@@ -63,6 +63,7 @@ struct Stream {
 
 /// The resident, which waits for its order.
 struct Waiting {
+    number: i32,
     connection: OwnedFd,
     control: OwnedFd,
 }
@@ -94,9 +95,9 @@ fn begin(role: &str) -> io::Result<(Stream, Waiting)> {
     // A change of user makes it so anew on some kernels, and not on others.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     // No thread is older than the change of user: it would have kept what that gave up.
-    let resident = i32::try_from(child.id()).unwrap_or_default();
-    std::thread::Builder::new().spawn(move || reap(resident))?;
-    Ok((Stream { input, output }, Waiting { connection, control }))
+    let number = i32::try_from(child.id()).unwrap_or_default();
+    std::thread::Builder::new().spawn(move || reap(number))?;
+    Ok((Stream { input, output }, Waiting { number, connection, control }))
 }
 
 /// Reaps what others have left to PID 1, until the resident is gone, and with it all.
@@ -328,7 +329,7 @@ async fn start(waiting: Waiting, terms: &Terms) -> Result<Arc<Outlets>, Failure>
         std::process::exit(1);
     });
     connection.greet().await?;
-    let outlets = Outlets::new(connection);
+    let outlets = Outlets::new(connection, waiting.number);
     tokio::spawn(outlets.clone().watch_processes(terms.processes));
     Ok(outlets)
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use capsule_backend::sandbox::{Made, Program, Recipe, Sandbox, SandboxUsage};
 use capsule_init::resident::wire::{Broken, HEAD_BYTES, MESSAGE_BYTES};
@@ -29,6 +29,10 @@ use crate::supervisor::{Processor, door};
 const LAST_WAIT: Duration = Duration::from_secs(120);
 /// How often it is looked whether the memory is above its limit.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long gVisor may take to give back the memory of what was ended, and how much more may be
+/// wanted meanwhile: nobody is to blame for what another one has left.
+const GIVES_BACK: Duration = Duration::from_secs(2);
+const MEANWHILE: u64 = 8 << 20;
 
 pub(in super::super) struct Distant {
     shared: Arc<Shared>,
@@ -132,6 +136,8 @@ impl Distant {
         let (open_files, processes) = (limits.open_files.into(), limits.max_pids.into());
         distant.line.greet(&Terms { lease, open_files, processes, is_strict }).await?;
         let own_memory = distant.grouping.memory().unwrap_or(0);
+        // None would be one that was not measured yet.
+        let own_memory = own_memory.saturating_sub(distant.grouping.cached()).max(1);
         distant.write_record(|record| record.own_memory = own_memory)?;
         if let Network::Hosts(_) = &recipe.policy.network {
             distant.change_network(&recipe.policy.network).await?;
@@ -224,8 +230,10 @@ impl Distant {
         drop(lock(&self.door).take());
         let sandbox = self.clone();
         let cleared = tokio::task::spawn_blocking(move || {
-            // What fails is left for the next sweep, which finds it with who built the walls.
+            // What fails is found by who looks for orphans.
             let _ = sandbox.walls.remove(&sandbox.name);
+            // The runtime may be at these still, or have given them up.
+            sandbox.grouping.remove();
             // While nobody can be writing it.
             let _record = lock(&sandbox.record);
             sandbox.is_gone.store(true, Ordering::Release);
@@ -338,16 +346,36 @@ impl Distant {
         let mut ended = self.ended.subscribe();
         let over = std::pin::pin!(ended.wait_for(|ended| *ended));
         let mut over = over;
+        // When all was ended, and the least that was used since.
+        let mut ended_all: Option<(Instant, u64)> = None;
         while super::super::process::first_of(tokio::time::sleep(LOOK), &mut over).await.is_some() {
             let most = lock(&self.record).memory_bytes;
+            // Mostly this is enough, and what is cached takes the kernel longer to tell.
             if self.memory_used() <= most {
+                ended_all = None;
                 continue;
+            }
+            let held = self.memory_held();
+            if held <= most {
+                continue;
+            }
+            if let Some((when, least)) = &mut ended_all {
+                *least = held.min(*least);
+                if when.elapsed() < GIVES_BACK && held - *least < MEANWHILE {
+                    continue;
+                }
             }
             for process in lock(&self.processes).values() {
                 process.blame_memory();
             }
             let _ = self.line.ask(&Ask::KillAll, Vec::new()).await;
+            ended_all = Some((Instant::now(), u64::MAX));
         }
+    }
+
+    /// Without copies of files: the kernel gives them up before a limit of its own is met, too.
+    fn memory_held(&self) -> u64 {
+        self.memory_used().saturating_sub(self.grouping.cached())
     }
 
     fn memory_used(&self) -> u64 {
@@ -365,7 +393,7 @@ impl Distant {
             (Tell::Usage { processes, disk }, _) => (processes, disk),
             _ => return Err(errors::no_answer()),
         };
-        let memory = self.memory_used();
+        let memory = self.memory_held();
         let pid = lock(&self.record).pid;
         let counted = self.grouping.processor_time();
         let processor = counted.unwrap_or_else(|| lock(&self.processor).look(pid));

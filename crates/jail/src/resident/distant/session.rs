@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex as Turn, mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::super::build::OUR_PROCESSES;
 use super::super::connection::Connection;
 use super::super::notices::Watching;
 use super::super::process::{Handle, first_of};
 use super::super::{errors, files, lock};
+use super::count;
 use super::frames::Frame;
 use super::words::{Ask, ENTRIES, Known, Stream, Tell};
 
@@ -38,7 +38,11 @@ type Answer = Result<(Tell, Vec<u8>), Failure>;
 /// The processes of the sandbox, for one server after the other.
 pub(super) struct Outlets {
     connection: Arc<Connection>,
+    /// The number of the resident.
+    resident: i32,
     open: Mutex<HashMap<u64, Arc<Outlet>>>,
+    /// Something was started since it was last looked how many there are.
+    has_started: AtomicBool,
 }
 
 /// A process, and what was read of its output and is not known to have been heard.
@@ -54,8 +58,9 @@ struct Last {
 }
 
 impl Outlets {
-    pub(super) fn new(connection: Arc<Connection>) -> Arc<Self> {
-        Arc::new(Self { connection, open: Mutex::default() })
+    pub(super) fn new(connection: Arc<Connection>, resident: i32) -> Arc<Self> {
+        let (open, has_started) = (Mutex::default(), AtomicBool::new(false));
+        Arc::new(Self { connection, resident, open, has_started })
     }
 
     fn of(&self, number: u64) -> Result<Arc<Outlet>, Failure> {
@@ -73,13 +78,19 @@ impl Outlets {
     /// What a limit of the kernel does elsewhere: this one counts no processes. Above the limit
     /// all are ended, as nobody knows whose fault it is.
     pub(super) async fn watch_processes(self: Arc<Self>, most: u64) {
+        let mut is_empty = true;
         loop {
             tokio::time::sleep(LOOK).await;
-            let is_idle = lock(&self.connection.processes).is_empty();
-            if is_idle || count_processes() <= most.saturating_add(OUR_PROCESSES.into()) {
+            let has_started = self.has_started.swap(false, Ordering::AcqRel);
+            // Who was left behind by programs that are over can grow as well: only where there
+            // is nobody, and nobody came, there is nothing to look at.
+            if is_empty && !has_started && lock(&self.connection.processes).is_empty() {
                 continue;
             }
-            let _ = self.connection.ask(Kind::KillAll, &[], &[], None).await;
+            is_empty = count::all() <= count::OWN;
+            if count::is_above(most, self.resident) {
+                let _ = self.connection.ask(Kind::KillAll, &[], &[], None).await;
+            }
         }
     }
 
@@ -215,14 +226,6 @@ async fn send(
 ) {
     let Ok(words) = serde_json::to_vec(tell) else { return };
     let _ = out.send(Frame { conversation, serial, words, bytes }.encode()).await;
-}
-
-fn count_processes() -> u64 {
-    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let is_process = |entry: &std::fs::DirEntry| {
-        entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit)
-    };
-    all.filter(is_process).count() as u64
 }
 
 fn done() -> Answer {
@@ -404,7 +407,9 @@ impl Open {
     }
 
     async fn spawn(&self, words: &[u64], bytes: &[u8]) -> Answer {
-        let answer = self.connection().ask(Kind::Spawn, words, bytes, None).await?;
+        let answer = self.connection().ask(Kind::Spawn, words, bytes, None).await;
+        self.outlets.has_started.store(true, Ordering::Release);
+        let answer = answer?;
         match (answer.head.kind, answer.started) {
             (Kind::Process, Some(started)) => {
                 let running = started.claim();
@@ -421,7 +426,7 @@ impl Open {
 
     async fn usage(&self) -> Answer {
         // All but this process.
-        let processes = count_processes().saturating_sub(1);
+        let processes = count::all().saturating_sub(1);
         let files = files::look(self.connection(), "/workspace").await;
         let usage = files.ok().and_then(|files| rustix::fs::fstatfs(files).ok());
         let disk = usage.map(|usage| (usage.f_blocks - usage.f_bfree) * usage.f_bsize as u64);
