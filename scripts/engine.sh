@@ -1,12 +1,13 @@
 # shellcheck shell=bash
 # An engine of Docker of one's own, for suites: own data, own socket, no bridge, nothing of
-# the host's network changed. Sourced; `engine_start FOLDER` answers 77 where there can be
-# none, and `engine_stop` leaves nothing.
+# the host's network changed. Sourced; `engine_start FOLDER [OPTION...]` answers 77 where there
+# can be none, also on what one that was killed has left there, and `engine_stop` leaves nothing.
 
 engine_pid="" engine_folder=""
 
 engine_start() {
   engine_folder="$1"
+  shift
   if [ "$(id -u)" != 0 ]; then
     echo "skipped: an engine of Docker is started by root only"
     return 77
@@ -25,9 +26,11 @@ engine_start() {
   # Short: the address of a socket has room for 108 bytes.
   engine_socket="$engine_folder/d.sock"
   export DOCKER_HOST="unix://$engine_socket" DOCKER_API_VERSION=1.41
+  # Their numbers may be somebody else's by now, or of who is dead and was not taken note of.
+  rm -f "$engine_folder/pid" "$engine_folder/run/containerd/containerd.pid"
   dockerd --config-file "$engine_folder/daemon.json" --data-root "$engine_folder/data" \
     --exec-root "$engine_folder/run" --pidfile "$engine_folder/pid" -H "$DOCKER_HOST" \
-    --iptables=false --ip6tables=false --bridge=none >"$engine_folder/log" 2>&1 &
+    --iptables=false --ip6tables=false --bridge=none "$@" >>"$engine_folder/log" 2>&1 &
   engine_pid=$!
   local tries
   for ((tries = 0; tries < 300; tries++)); do

@@ -8,6 +8,7 @@
 mod suite;
 
 mod attack;
+mod engine;
 #[path = "../serve/errors.rs"]
 mod errors;
 #[path = "../serve/faults.rs"]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::server::{Serve, engine};
 
-fn docker(arguments: &[&str]) -> String {
+pub(crate) fn docker(arguments: &[&str]) -> String {
     let output = Command::new("docker").args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -24,7 +24,7 @@ fn serve_fails(arguments: &[&str]) -> String {
 }
 
 /// The container of a sandbox.
-fn container_of(id: &str) -> String {
+pub(crate) fn container_of(id: &str) -> String {
     docker(&["ps", "-aq", "--filter", &format!("label=dev.capsule.sandbox={id}")])
 }
 

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use capsule_jail::groups;
-use capsule_tests::{Binary, Caller, Signal, path_of, send_signal};
+use capsule_tests::{Binary, Signal, path_of, send_signal};
 
 use crate::suite::client::Site;
 
@@ -27,14 +27,18 @@ pub(crate) fn engine() -> Engine {
     }
 }
 
-/// Options for the backend that the environment names; none is the usual one.
-fn backend() -> Vec<String> {
+/// Options for the backend that the environment names; none is the usual one. An engine that a
+/// test names itself comes before that one.
+fn backend(arguments: &[&str]) -> Vec<String> {
     if std::env::var_os("CAPSULE_CONFORMANCE_RUNTIME").is_none() {
         return Vec::new();
     }
     let Engine { runtime, socket, image } = engine();
-    let options = ["--backend", "docker", "--runtime", &runtime, "--docker-socket", &socket];
+    let options = ["--backend", "docker", "--runtime", &runtime];
     let mut options: Vec<String> = options.map(str::to_owned).into();
+    if !arguments.contains(&"--docker-socket") {
+        options.extend(["--docker-socket".to_owned(), socket]);
+    }
     for template in ["python", "node", "go", "shell"] {
         options.extend(["--image".to_owned(), format!("{template}={image}")]);
     }
@@ -66,23 +70,8 @@ impl Serve {
     pub(crate) fn again(data: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(path_of(Binary::Capsule));
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
-        command.args(backend()).args(arguments);
+        command.args(backend(arguments)).args(arguments);
         Self::run(command, data)
-    }
-
-    /// One that is not root's.
-    pub(crate) fn unprivileged() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        let mut command = Command::new(path_of(Binary::Capsule));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&data);
-        if let Some(user) = Caller::Unprivileged.change_to() {
-            std::os::unix::fs::chown(folder.path(), Some(user), Some(user)).unwrap();
-            command.uid(user).gid(user);
-        }
-        let mut serve = Self::run(command, &data);
-        serve.folder = Some(folder);
-        serve
     }
 
     /// What this command starts. At a Unix socket, its `site` is nobody's.

@@ -1,6 +1,10 @@
 //! Volumes of a real server: from the command line, over a server that was killed, and that no
 //! device is left.
 
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use capsule_tests::{Binary, Caller, path_of};
 use serde_json::json;
 
 use crate::command_line::capsule;
@@ -109,9 +113,23 @@ fn e1018_unknown_volume() {
     assert_eq!(refused.error_code, "E1018", "{}", refused.message);
 }
 
+/// A server that is not root's, and its folder.
+fn unprivileged() -> (tempfile::TempDir, Serve) {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut command = Command::new(path_of(Binary::Capsule));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(&data);
+    if let Some(user) = Caller::Unprivileged.change_to() {
+        std::os::unix::fs::chown(folder.path(), Some(user), Some(user)).unwrap();
+        command.uid(user).gid(user);
+    }
+    let serve = Serve::run(command, &data);
+    (folder, serve)
+}
+
 #[test]
 fn e2012_volume_of_a_server_that_may_not_mount() {
-    let serve = Serve::unprivileged();
+    let (_folder, serve) = unprivileged();
     let params = json!({ "name": "v", "size_bytes": 16 << 20 });
     let refused = serve.call("volume.v1.create", params).unwrap_err();
     assert_eq!((refused.code, &*refused.error_code), (-32003, "E2012"), "{}", refused.message);

@@ -101,6 +101,8 @@ pub(crate) fn container(order: &Order<'_>) -> Result<Value, Failure> {
         "Tty": false,
         "OpenStdin": order.entrance.is_none(),
         "StdinOnce": false,
+        // An engine that stops waits for nobody: a first process has nothing to say to SIGTERM.
+        "StopSignal": "SIGKILL",
         "AttachStdin": false, "AttachStdout": false, "AttachStderr": false,
         "Healthcheck": { "Test": ["NONE"] },
         "Labels": { STATE_LABEL: order.state, NAME_LABEL: order.name },

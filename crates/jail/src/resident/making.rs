@@ -66,12 +66,12 @@ pub(super) fn name_is_taken(name: &str) -> Failure {
 
 /// What is to be removed when every process is gone. Blocks for moments.
 pub(super) fn leave_nothing(shared: &Shared, name: &str, grouping: &Grouping, user: u32) {
-    match &shared.walls {
-        None => grouping.remove(),
-        // Who built the walls removes the groups. What fails is left for the next sweep, which
-        // finds it with them.
-        Some(walls) => drop(walls.remove(name)),
+    if let Some(walls) = &shared.walls {
+        // What fails is found by who looks for orphans.
+        let _ = walls.remove(name);
     }
+    // Who built walls may be at these still, or have given them up.
+    grouping.remove();
     let _ = shared.state.remove(name);
     lock(&shared.users).remove(&user);
 }
@@ -150,13 +150,13 @@ impl Resident {
         };
         let grouping = Arc::new(Grouping::take_over(&record.groups, record.freezer.as_ref()));
         let was_frozen = record.frozen;
-        // To be asked what there is; it is stopped again below.
-        if was_frozen && shared.walls.is_some() {
+        // To be asked what there is; it is stopped again below. A server that died while it
+        // stopped it may not have come to write that down.
+        if shared.walls.is_some() {
             let name = name.to_owned();
             let thawed = shared.ask_walls(move |walls| walls.freeze(&name, false)).await;
             thawed.transpose()?;
-        } else if shared.walls.is_none() && (!was_frozen || grouping.stops_init()) {
-            // A server that died while it stopped it may not have come to write that down.
+        } else if !was_frozen || grouping.stops_init() {
             let _ = grouping.go();
         }
         lock(&shared.users).insert(record.outside_user);
@@ -360,7 +360,11 @@ pub(super) async fn put_down(shared: &Arc<Shared>, name: &str) -> Result<bool, F
     let work = move || {
         let failed = |error| errors::system("end a sandbox", error);
         if let Some(walls) = &shared.walls {
+            let record = shared.state.read(&name);
             let lived = walls.remove(&name)?;
+            if let Some(record) = record {
+                Grouping::take_over(&record.groups, None).remove();
+            }
             shared.state.remove(&name).map_err(failed)?;
             return Ok(lived);
         }

@@ -30,6 +30,7 @@ mod group;
 mod held;
 mod making;
 mod notices;
+mod orphans;
 mod process;
 mod record;
 mod sandbox;
@@ -134,6 +135,9 @@ impl Residents {
             walls,
             images,
         });
+        if shared.walls.is_some() {
+            orphans::begin(&shared);
+        }
         Ok(Arc::new(Self { shared }))
     }
 }

@@ -144,6 +144,12 @@ impl State {
         Ok(names)
     }
 
+    /// Whether anything of this name is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let file = |suffix: &&str| self.folder.join(format!("{name}{suffix}"));
+        [SOCKET, RECORD, ENTRANCE, DOOR].iter().any(|suffix| file(suffix).exists())
+    }
+
     pub(super) fn write(&self, name: &str, record: &Record) -> io::Result<()> {
         let interim = self.folder.join(format!("{name}.new"));
         fs::write(&interim, serde_json::to_vec(record)?)?;

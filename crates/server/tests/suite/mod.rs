@@ -19,6 +19,12 @@ pub fn pace() -> u64 {
     if std::env::var_os("CAPSULE_CONFORMANCE_RUNTIME").is_some() { 4 } else { 1 }
 }
 
+/// Whether sandboxes have a kernel of their own, which has its ways: docs/guide-docker.md lists
+/// them.
+pub fn is_gvisor() -> bool {
+    std::env::var("CAPSULE_CONFORMANCE_RUNTIME").is_ok_and(|runtime| runtime == "runsc")
+}
+
 /// Every test of the suite, for a function that gives the server's address.
 #[macro_export]
 macro_rules! suite {
