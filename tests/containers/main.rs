@@ -14,6 +14,7 @@ mod errors;
 #[path = "../serve/faults.rs"]
 mod faults;
 mod own;
+mod pools;
 #[path = "../serve/server.rs"]
 mod server;
 #[path = "../serve/survival.rs"]

@@ -68,9 +68,10 @@ pub(crate) struct Serve {
     /// Sandboxes of one API key at one time
     #[arg(long, value_name = "COUNT", default_value_t = 1_000)]
     max_sandboxes_per_key: usize,
-    /// Spare sandboxes that are kept ready for who asks next
-    #[arg(long, value_name = "COUNT", default_value_t = 2)]
-    pool: usize,
+    /// Spare sandboxes of each kind that are kept ready for who asks next [default: 2 jails, 0
+    /// containers]
+    #[arg(long, value_name = "COUNT")]
+    pool: Option<usize>,
     /// Processes started from outside that run in one sandbox at one time
     #[arg(long, value_name = "COUNT", default_value_t = 64)]
     max_processes: usize,
@@ -148,7 +149,12 @@ impl Serve {
 
     fn serve(self) -> Result<ExitCode, Failure> {
         let kind = self.kind();
-        let (built_in, config) = (templates(&kind, &self.image, self.pool)?, self.config.clone());
+        let pool = self.pool.unwrap_or(match kind {
+            wire::Kind::Jail => 2,
+            // Each keeps memory, and its image has to be there before anybody asks for it.
+            wire::Kind::Docker(_) => 0,
+        });
+        let (built_in, config) = (templates(&kind, &self.image, pool)?, self.config.clone());
         let socket = self.docker_socket.clone().unwrap_or_else(wire::Engine::usual_socket);
         let settings = self.settings()?;
         let mut templates = configured(config, &settings.data, built_in)?;
@@ -277,8 +283,7 @@ pub(super) fn templates(
             language,
             description: None,
             on_expiry: OnExpiry::Delete,
-            // A spare container costs a second of the engine's time, and is not made beforehand.
-            pool: if matches!(kind, wire::Kind::Jail) { pool } else { 0 },
+            pool,
             origin: capsule_server::roots::Origin::default(),
         }
     };
