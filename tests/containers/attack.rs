@@ -7,10 +7,15 @@ use capsule_tests::{Binary, path_of};
 use serde_json::Value;
 
 use crate::server::engine;
+use crate::suite::is_gvisor;
 
+/// In gVisor some of it gets through, and some ends the sandbox: docs/guide-docker.md says what.
 #[test]
 fn nothing_gets_through_a_container() {
     let engine = engine();
+    if is_gvisor() {
+        return;
+    }
     let output = Command::new(path_of(Binary::Capsule))
         .args(["attack", "--json", "--backend", "docker", "--runtime", &engine.runtime])
         .args(["--docker-socket", &engine.socket, "--image", &engine.image])

@@ -7,6 +7,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::client::{Site, read_until};
 use super::exec::until;
+use super::pace;
 
 fn logged(site: &Site, params: Value) -> Vec<Value> {
     let found = site.call("sandbox.v1.logs", params).unwrap();
@@ -100,7 +101,7 @@ pub fn every_way_is_logged(site: &Site) {
 /// Clients that go, times that are over, and the end of the sandbox.
 pub fn ends_of_all_kinds_are_logged(site: &Site) {
     let id = site.create();
-    let slow = ["/bin/sh", "-c", "echo begun; sleep 1000"];
+    let slow = ["/bin/sh", "-c", "echo begun; : >begun; sleep 1000"];
     let params = json!({ "id": id, "cmd": slow, "timeout_ms": 100_000 });
     let running = || site.call("sandbox.v1.get", json!({ "id": id })).unwrap()["processes"].clone();
     // One whose caller waits for it goes in the middle of it.
@@ -112,6 +113,8 @@ pub fn ends_of_all_kinds_are_logged(site: &Site) {
     let mut stream = site.connect();
     stream.write_all((site.head("POST", "/rpc", &headers) + &body).as_bytes()).unwrap();
     until(|| running() == json!(1));
+    let begun = json!({ "id": id, "path": "begun" });
+    until(|| site.call("sandbox.v1.stat", begun.clone()).is_ok());
     assert!(logged(site, json!({ "id": id })).is_empty(), "it is not over");
     drop(stream);
     // One that listens goes.
@@ -125,7 +128,7 @@ pub fn ends_of_all_kinds_are_logged(site: &Site) {
         assert_eq!((&one["timed_out"], &one["lost"]), (&json!(false), &json!(false)), "{one}");
     }
     // Their time is over.
-    let short = json!({ "id": id, "cmd": slow, "timeout_ms": 300 });
+    let short = json!({ "id": id, "cmd": slow, "timeout_ms": 300 * pace() });
     site.call("sandbox.v1.exec", short.clone()).unwrap();
     site.call("sandbox.v1.start", short).unwrap();
     for kind in ["exec", "start"] {

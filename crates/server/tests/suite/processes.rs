@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::{Message, WebSocket};
 
 use super::client::{Events, Site};
 use super::exec::until;
+use super::pace;
 
 fn start(site: &Site, id: &str, script: &str) -> u64 {
     let params = json!({ "id": id, "cmd": ["/bin/sh", "-c", script] });
@@ -97,13 +98,15 @@ pub fn input_and_signals(site: &Site) {
 
 pub fn stream_of_a_command(site: &Site) {
     let id = site.create();
-    let cmd = ["/bin/sh", "-c", "echo a; sleep 0.5; echo b >&2; exit 3"];
+    let script = format!("echo a; sleep {}; echo b >&2; exit 3", pace() as f32 / 2.0);
+    let cmd = ["/bin/sh", "-c", &script];
     let mut events = site.events("sandbox.v1.execStream", json!({ "id": id, "cmd": cmd }));
     let began = Instant::now();
     let mut names = Vec::new();
     while let Some((name, data)) = events.next() {
         if name == "stdout" {
-            assert!(began.elapsed() < Duration::from_millis(450), "output comes as it is written");
+            let most = Duration::from_millis(450 * pace());
+            assert!(began.elapsed() < most, "output comes as it is written");
         }
         if name == "exit" {
             assert_eq!(data["exit"]["exit_code"], json!(3));

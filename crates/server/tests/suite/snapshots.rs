@@ -13,7 +13,7 @@ fn snapshot(site: &Site, id: &str, name: &str) -> Value {
 const FILL: &str = "mkdir -p deep/empty deep/er; echo one >deep/file; echo run >deep/er/run; \
                     chmod 755 deep/er/run; ln -s ../file deep/er/link; ln -s /etc/hostname out; \
                     head -c 300000 /dev/zero >zeros; printf '' >nothing; mkfifo pipe";
-const LOOK: &str = "find . | sort; cat deep/file deep/er/link; ls -l deep/er/run | cut -c 1-10; \
+const LOOK: &str = "find . | sort; cat deep/file deep/er/link; find deep/er/run -printf '%m\\n'; \
                     readlink out; wc -c <zeros; wc -c <nothing";
 
 pub fn a_snapshot_is_what_was_there(site: &Site) {
