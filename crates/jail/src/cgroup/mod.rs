@@ -256,7 +256,6 @@ fn read_number(path: &Path) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// The number after `key` in a flat keyed file.
 /// Memory of files on the kernel's two lists. What programs share without a file, and what is in
 /// a tmpfs, is on neither.
 fn read_cached(path: &Path, prefix: &str) -> Option<u64> {
@@ -264,6 +263,7 @@ fn read_cached(path: &Path, prefix: &str) -> Option<u64> {
     Some(bytes("inactive_file")?.saturating_add(bytes("active_file")?))
 }
 
+/// The number after `key` in a flat keyed file.
 fn read_keyed(path: &Path, key: &str) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.parse().ok())
