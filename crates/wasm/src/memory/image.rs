@@ -1,8 +1,10 @@
 //! A file that holds what a memory holds at the start.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::sync::Arc;
+
+use rustix::io::{ReadWriteFlags, preadv2};
 
 use super::sys::Mapping;
 
@@ -18,11 +20,24 @@ pub(crate) struct Image {
 /// Has the kernel hold all of a file in large pieces, before it is mapped for good. No more than
 /// a saving of time. As with [`Image::new`], nobody may change it.
 pub(crate) fn read_large(file: &File) {
-    let length = file.metadata().ok().and_then(|file| usize::try_from(file.len()).ok());
-    if let Some(mapping) = length.and_then(|length| Mapping::of_file(file, length).ok()) {
-        mapping.read_large();
+    let Ok(length) = file.metadata().map(|file| file.len()) else { return };
+    // That a piece is there is told for less than what a look at it in a mapping costs.
+    let mut byte = [0];
+    let mut is_held = |at| {
+        let into = &mut [IoSliceMut::new(&mut byte)];
+        matches!(preadv2(file, into, at, ReadWriteFlags::NOWAIT), Ok(1))
+    };
+    if (0..length).step_by(PIECE).all(&mut is_held) {
+        return;
+    }
+    let mapping = usize::try_from(length).ok().map(|length| Mapping::of_file(file, length));
+    if let Some(Ok(mapping)) = mapping {
+        mapping.read_large(PIECE);
     }
 }
+
+/// A large page (x86_64 and most aarch64 kernels).
+const PIECE: usize = 2 << 20;
 
 /// Some pages in a row: the first, and how many.
 pub(crate) type Pages = (usize, usize);

@@ -52,13 +52,12 @@ impl Mapping {
     /// Documentation/admin-guide/mm/transhuge.rst): it keeps a file in memory in the pieces
     /// that it was read in, and a run has fewer page faults in large ones. A kernel without
     /// large pages does not.
-    pub(super) fn read_large(&self) {
-        const PIECE: usize = 2 << 20;
+    pub(super) fn read_large(&self, piece: usize) {
         // SAFETY: the range is ours; what it holds stays as it is.
         let advised =
             unsafe { rustix::mm::madvise(self.base().cast(), self.length, Advice::LinuxHugepage) };
         if advised.is_ok() {
-            self.bytes().iter().step_by(PIECE).for_each(|byte| {
+            self.bytes().iter().step_by(piece).for_each(|byte| {
                 std::hint::black_box(*byte);
             });
         }
