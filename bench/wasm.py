@@ -166,7 +166,40 @@ def main(name="", times="0"):
 TIMES = 5
 
 
-PARTS = ["starts", "typescript", "calls", "fresh", "processor"]
+# Runs through a worker, so many at a time; the peer starts a process for each.
+AT_A_TIME = 16
+RUNS = 1000
+PEER_RUNS = 100
+PEER_RUNNER = """import asyncio
+import sys
+import time
+
+from capsule import run
+
+binary, file, count, lanes = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+
+async def one():
+    answer = await run(file=file, capsule_path=binary)
+    assert answer["success"], answer
+
+async def lane():
+    for _ in range(count // lanes):
+        await one()
+
+async def main():
+    await one()
+    began = time.perf_counter()
+    await asyncio.gather(*[lane() for _ in range(lanes)])
+    print(count // lanes * lanes / (time.perf_counter() - began))
+
+asyncio.run(main())
+"""
+
+# So many sandboxes that live at one time, and how long.
+LIVE = (2, 32)
+LIVE_SECONDS = 1.5
+
+PARTS = ["starts", "typescript", "calls", "fresh", "worker", "memory", "processor"]
 
 
 class Way:
@@ -355,6 +388,84 @@ class Bench:
         for row in rows:
             print(f"  {row['name']:<14}{row['tasks_per_second']:>8.0f} a second{row['ms'] / FRESH:>9.2f} ms each")
         return rows
+
+    def worker(self):
+        """Runs in a second, of a program that says hello."""
+        path = self.program("capsule", "hello.py", HELLO)
+        rows = {"capsule worker": []}
+        if self.peer:
+            peer_path = self.program("peer", "hello.py", HELLO)
+            rows["peer"] = []
+        for _ in range(max(3, self.options.rounds // 8)):
+            rows["capsule worker"].append(self.worker_runs(path))
+            if self.peer:
+                rows["peer"].append(self.peer_runs(peer_path))
+        medians = {name: statistics.median(rates) for name, rates in rows.items()}
+        print(f"\nruns through a worker, {AT_A_TIME} at a time; the peer's run(), as many\n")
+        for name, rate in medians.items():
+            ratio = "" if name == "capsule worker" else f"{medians['capsule worker'] / rate:>9.1f}x"
+            print(f"  {name:<18}{rate:>8.0f} a second{ratio}")
+        return [{"name": name, "runs_per_second": rate} for name, rate in medians.items()]
+
+    def worker_runs(self, path):
+        """Runs a second of one worker, by frames on its standard streams."""
+        process = subprocess.Popen([self.capsule, "worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+        def send(number):
+            body = json.dumps({"id": number, "op": "run", "file": str(path)}).encode()
+            process.stdin.write(len(body).to_bytes(4, "big") + body)
+            process.stdin.flush()
+
+        def hear():
+            length = process.stdout.read(4)
+            return json.loads(process.stdout.read(int.from_bytes(length, "big")))
+
+        def answered():
+            answer = hear()
+            if not answer.get("envelope", {}).get("success"):
+                sys.exit(f"bench: worker: {answer}")
+
+        hear()
+        send(0)
+        answered()
+        began = time.perf_counter()
+        for number in range(RUNS):
+            if number >= AT_A_TIME:
+                answered()
+            send(number)
+        for _ in range(AT_A_TIME):
+            answered()
+        took = time.perf_counter() - began
+        process.stdin.close()
+        process.wait()
+        return RUNS / took
+
+    def peer_runs(self, path):
+        way = self.of_peer("peer", path, None)
+        python = str(self.peer / "bin" / "python3")
+        command = [python, "-c", PEER_RUNNER, way.command[0], path.name, str(PEER_RUNS), str(AT_A_TIME)]
+        done = subprocess.run(command, env=way.environment, cwd=way.folder, stdout=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            sys.exit("bench: the peer's run() failed")
+        return float(done.stdout)
+
+    def memory(self):
+        """Memory of its own that a sandbox has while it lives and waits."""
+        few, many = LIVE
+        sizes = {}
+        for count in LIVE:
+            text = CALLS.format(body=AT_ONCE.format(count=count, seconds=LIVE_SECONDS))
+            path = self.program("capsule", f"live_{count}.py", text)
+            command = [self.capsule, "run", "--json", str(path)]
+            subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+            time.sleep(LIVE_SECONDS / 2)
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            sizes[count] = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon"))
+            process.wait()
+        each = (sizes[many] - sizes[few]) / (many - few)
+        print(f"\nmemory: {each / 1024:.2f} MiB of its own for each of {many} sandboxes that live at one time")
+        return {"sandboxes": many, "kib_each": each}
 
     def calls(self):
         """Sub-tasks: a hundred that do nothing, twenty that sleep."""

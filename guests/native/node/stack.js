@@ -8,13 +8,13 @@ export const PROGRAM = "program";
 const MOST = 60;
 
 let program = "";
-/** Columns by which line 1 of the program is moved. */
-let shift = 0;
+/** Lines by which the program is moved. */
+let above = 0;
 
-/** Says what the program is called. */
-export function describe(path, columns) {
+/** Says what the program is called, and how many lines of its function are not its own. */
+export function describe(path, lines) {
   program = path;
-  shift = columns;
+  above = lines;
 }
 
 /** What the program is called. */
@@ -47,14 +47,13 @@ export function parse(stack) {
     const [, name = "", named, namedLine, namedColumn, bare, bareLine, bareColumn] = frame;
     const file = named ?? bare;
     const line = Number(namedLine ?? bareLine);
-    const column = Number(namedColumn ?? bareColumn);
     if (file.startsWith(OURS) || file.startsWith("node:") || file.startsWith("evalmachine.")) continue;
     const isProgram = file === PROGRAM;
     found.push({
       name: plain(name),
       file: isProgram ? program : file,
-      line,
-      column: Math.max(1, column - (isProgram && line === 1 ? shift : 0)),
+      line: line - (isProgram ? above : 0),
+      column: Number(namedColumn ?? bareColumn),
     });
     if (found.length === MOST) break;
   }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -13,13 +14,13 @@ import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from conftest import cpu_seconds, gone_within, is_alive
 
 import capsule
-from capsule import WorkerError, _worker, run, run_sync
+from capsule import WorkerError, _protocol, _worker, run, run_sync
 from capsule._worker import Worker
 
 LOOP = "from capsule import task\n@task(compute='HIGH', timeout='1m')\ndef main():\n while True: pass"
@@ -296,6 +297,34 @@ def test_output_goes_to_standard_error_unless_told(capfd: pytest.CaptureFixture[
     run_sync(source=source, on_output=None)
     out, err = capfd.readouterr()
     assert (out, sorted(err.split())) == ("", ["err", "err", "out", "out"])
+
+
+def test_a_number_may_come_again_as_soon_as_it_is_answered(binary: str) -> None:
+    command = [binary, "worker"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        assert worker.stdin
+        assert worker.stdout
+        questions, answers = worker.stdin, worker.stdout
+
+        def hear() -> dict[str, Any]:
+            length = int.from_bytes(answers.read(4), "big")
+            return cast("dict[str, Any]", json.loads(answers.read(length)))
+
+        def ask(number: int, **request: object) -> None:
+            questions.write(_protocol.pack(json.dumps({"id": number, **request})))
+            questions.flush()
+
+        assert "hello" in hear()
+        for source in [ONE, "export const main = () => 1;"]:
+            language = "python" if source == ONE else "typescript"
+            for number in range(8):
+                ask(number, op="run", source=source, language=language)
+            for turn in range(300):
+                answer = hear()
+                assert answer.get("envelope", {}).get("success"), (turn, answer)
+                ask(answer["id"], op="run", source=source, language=language)
+            assert all("envelope" in hear() for _ in range(8))
+        questions.close()
 
 
 def test_threads_end_in_time() -> None:

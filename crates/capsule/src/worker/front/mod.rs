@@ -21,6 +21,7 @@ mod workspace;
 
 use std::collections::{BTreeMap, HashMap};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use capsule_engine::{Answer, Language};
@@ -56,6 +57,7 @@ pub(crate) fn serve() -> anyhow::Result<ExitCode> {
         handle: threads.handle().clone(),
         environment: RwLock::new(Arc::new(program::environment())),
         underway: Mutex::default(),
+        tickets: AtomicU64::new(0),
         turns: Arc::new(Semaphore::new(MOST_AT_ONCE)),
         looking: Arc::new(Semaphore::new(MOST_LOOKED_UP)),
         runners: Runners::new()?,
@@ -79,6 +81,7 @@ struct Front {
     handle: Handle,
     environment: RwLock<Arc<BTreeMap<String, String>>>,
     underway: Mutex<HashMap<u64, Stage>>,
+    tickets: AtomicU64,
     turns: Arc<Semaphore>,
     /// Who looks up a program; a request that is cancelled meanwhile still does.
     looking: Arc<Semaphore>,
@@ -88,8 +91,9 @@ struct Front {
 
 /// How far a request has come.
 enum Stage {
-    /// Nobody else knows of it yet.
-    Here(Option<AbortHandle>),
+    /// Nobody else knows of it yet. With a ticket: a number comes again as soon as it is
+    /// answered, and whoever is late with the one before must not meet it.
+    Here(u64, Option<AbortHandle>),
     /// It was passed on.
     There(Arc<Runner>),
 }
@@ -340,8 +344,8 @@ impl Front {
         W: FnOnce(Arc<Self>) -> F,
         F: Future<Output = ()> + Send + 'static,
     {
-        self.note(id)?;
-        let unanswered = Unanswered { front: self.clone(), id };
+        let ticket = self.note(id)?;
+        let unanswered = Unanswered { front: self.clone(), id, ticket };
         let work = work(self.clone());
         let task = self.handle.spawn(async move {
             let _unanswered = unanswered;
@@ -349,20 +353,23 @@ impl Front {
         });
         let mut underway = self.underway.lock().unwrap_or_else(PoisonError::into_inner);
         // It may be further already, or over.
-        if let Some(Stage::Here(handle)) = underway.get_mut(&id) {
+        if let Some(Stage::Here(own, handle)) = underway.get_mut(&id)
+            && *own == ticket
+        {
             *handle = Some(task.abort_handle());
         }
         Ok(())
     }
 
-    fn note(&self, id: u64) -> Result<(), Failure> {
+    fn note(&self, id: u64) -> Result<u64, Failure> {
         let mut underway = self.underway.lock().unwrap_or_else(PoisonError::into_inner);
         if underway.contains_key(&id) {
             let message = format!("the id {id} is under way already");
             return Err(Failure::new(ErrorCode::InvalidRequest, message));
         }
-        underway.insert(id, Stage::Here(None));
-        Ok(())
+        let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
+        underway.insert(id, Stage::Here(ticket, None));
+        Ok(ticket)
     }
 
     /// Ends what was asked under this number. That it has ended already is no error: the
@@ -372,8 +379,8 @@ impl Front {
         match underway.get(&id) {
             None => {}
             Some(Stage::There(runner)) => runner.say(between::cancel(id)),
-            Some(Stage::Here(_)) => {
-                if let Some(Stage::Here(Some(task))) = underway.remove(&id) {
+            Some(Stage::Here(..)) => {
+                if let Some(Stage::Here(_, Some(task))) = underway.remove(&id) {
                     task.abort();
                 }
                 drop(underway);
@@ -414,12 +421,13 @@ impl Front {
 struct Unanswered {
     front: Arc<Front>,
     id: u64,
+    ticket: u64,
 }
 
 impl Drop for Unanswered {
     fn drop(&mut self) {
         let mut underway = self.front.underway.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Stage::Here(_)) = underway.get(&self.id) {
+        if matches!(underway.get(&self.id), Some(Stage::Here(own, _)) if *own == self.ticket) {
             underway.remove(&self.id);
             drop(underway);
             let failure = Failure::new(

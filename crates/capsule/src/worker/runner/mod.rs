@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use capsule_backend::guest::Channel;
@@ -115,6 +116,7 @@ impl Prepared {
             made: self.made,
             environment: RwLock::default(),
             underway: Mutex::default(),
+            tickets: AtomicU64::new(0),
             sessions: Sessions::default(),
         });
         let code = worker.clone().listen(caller);
@@ -134,7 +136,10 @@ struct Worker {
     /// What runs programs: first those that are named, then the others that they may call.
     made: Vec<Fit>,
     environment: RwLock<Arc<BTreeMap<String, String>>>,
-    underway: Mutex<HashMap<u64, AbortHandle>>,
+    /// By number, with a ticket: a number comes again as soon as it is answered, and whoever
+    /// is late with the one before must not meet it.
+    underway: Mutex<HashMap<u64, (u64, AbortHandle)>>,
+    tickets: AtomicU64,
     sessions: Sessions,
 }
 
@@ -281,16 +286,17 @@ impl Worker {
             let message = format!("the id {id} is under way already");
             return Err(Failure::new(ErrorCode::InvalidRequest, message));
         }
-        let unanswered = Unanswered { worker: self.clone(), id };
+        let ticket = self.tickets.fetch_add(1, Ordering::Relaxed);
+        let unanswered = Unanswered { worker: self.clone(), id, ticket };
         let work = work(self.clone());
         let task = self.handle.spawn(async move {
             let unanswered = unanswered;
             let reply = work.await;
-            if unanswered.worker.forget(id) {
+            if unanswered.worker.forget(id, ticket) {
                 unanswered.worker.send(&reply);
             }
         });
-        underway.insert(id, task.abort_handle());
+        underway.insert(id, (ticket, task.abort_handle()));
         Ok(())
     }
 
@@ -298,7 +304,7 @@ impl Worker {
     /// answer was on its way.
     fn cancel(self: &Arc<Self>, id: u64) {
         let task = self.underway.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        if let Some(task) = task {
+        if let Some((_, task)) = task {
             task.abort();
             let message = "it was cancelled";
             self.refuse_soon(Some(id), Failure::new(ErrorCode::Interrupted, message));
@@ -306,8 +312,10 @@ impl Worker {
     }
 
     /// Whether nobody has answered yet; from here on somebody has.
-    fn forget(&self, id: u64) -> bool {
-        self.underway.lock().unwrap_or_else(PoisonError::into_inner).remove(&id).is_some()
+    fn forget(&self, id: u64, ticket: u64) -> bool {
+        let mut underway = self.underway.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_its_own = underway.get(&id).is_some_and(|(own, _)| *own == ticket);
+        is_its_own && underway.remove(&id).is_some()
     }
 
     fn environment(&self) -> Arc<BTreeMap<String, String>> {
@@ -337,11 +345,12 @@ impl Worker {
 struct Unanswered {
     worker: Arc<Worker>,
     id: u64,
+    ticket: u64,
 }
 
 impl Drop for Unanswered {
     fn drop(&mut self) {
-        if self.worker.forget(self.id) {
+        if self.worker.forget(self.id, self.ticket) {
             let failure = Failure::new(
                 ErrorCode::SystemFailure,
                 "the worker failed; this is a fault of Capsule's",
