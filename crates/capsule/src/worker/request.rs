@@ -13,7 +13,8 @@
 //! Before the answer come any number of `{id, output: {channel, text or base64}}`. What is
 //! refused is answered `{id, error: {code, message, hint}}`, with `id: null` if the frame
 //! does not tell its number. The first frame of all is `{hello: {version, protocol}}`.
-//! A number may come again as soon as it is answered.
+//! A number may come again as soon as it is answered, but not that of a request that was
+//! cancelled: what is left of that may still be on its way.
 //!
 //! `language` is `python`, `typescript` or `javascript`: that of the source or the code. Without
 //! it the ending of the `name` tells, and without an ending it is Python. A program that is
